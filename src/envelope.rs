@@ -1,0 +1,499 @@
+//! A subscription payload, opened: base64, gunzip, the outer JSON, one log entry at a time.
+//!
+//! Lambda hands over `{"awslogs":{"data":"<base64 gzip>"}}` (Lambda guide, "Using Lambda with
+//! CloudWatch Logs"). [`Envelope::open`] finds the data, [`Envelope::entries`] streams the batch
+//! inside it to a callback, in a window of constant size. The message of an entry is handed on
+//! still escaped, for most of them are dropped without anyone reading them. A batch is trusted only
+//! when `entries` returns `Ok`: what the callback saw before an error must be thrown away.
+
+use std::borrow::Cow;
+use std::io::{self, Read};
+
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::frame::{Frame, FrameError, Frames};
+use crate::inflate::{Inflate, InflateError};
+
+/// An entry beyond this many bytes is not read. CloudTrail keeps events under 256 KB
+/// (CloudTrail guide, "Quotas"); escaping may nearly double that.
+pub const LARGEST_ENTRY: usize = 1024 * 1024;
+
+/// What Lambda hands us, with its data still packed.
+#[derive(Debug)]
+pub struct Envelope<'p> {
+    data: Cow<'p, str>,
+}
+
+/// What a batch says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The account that owns the log group.
+    pub owner: String,
+    /// The log group the entries come from.
+    pub log_group: String,
+    /// The log stream the entries come from.
+    pub log_stream: String,
+    /// `CONTROL_MESSAGE`: CloudWatch Logs only checks that we are there; nothing to judge.
+    pub control: bool,
+    /// Size of the inflated batch in bytes; 0 until it was read to its end.
+    pub inflated_bytes: u64,
+}
+
+/// One CloudWatch Logs entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry<'a> {
+    /// The entry's id, unique within its log stream.
+    pub id: Cow<'a, str>,
+    /// When CloudTrail wrote the entry, in milliseconds since 1970, where it says so.
+    pub timestamp: Option<i64>,
+    /// The message: a JSON string, quotes and escapes included.
+    pub message: Escaped<'a>,
+}
+
+/// The text of a JSON string as it stands in its document, quotes included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Escaped<'a>(&'a str);
+
+/// An entry that is no readable CloudTrail record. It is counted and told, never dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// The entry's id where it could be read, else empty.
+    pub entry_id: String,
+    /// What is wrong: a fixed text, nothing from the entry.
+    pub fault: &'static str,
+}
+
+/// Why a payload could not be opened. Never shows anything of its content.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// The payload is not JSON.
+    #[error("the payload is not JSON: wrong at line {line}, column {column}")]
+    NotJson {
+        /// Line of the fault, from 1.
+        line: usize,
+        /// Column of the fault, from 1.
+        column: usize,
+    },
+    /// The payload is JSON, but nothing that CloudWatch Logs sends.
+    #[error("the payload has no `awslogs.data` string: {looks_like}")]
+    NotASubscription {
+        /// What the payload seems to be instead.
+        looks_like: &'static str,
+    },
+    /// The data is not base64.
+    #[error("`awslogs.data` is not base64: wrong at about character {offset}")]
+    Base64 {
+        /// Offset of the character that does not fit, where the decoder told it.
+        offset: u64,
+    },
+    /// The data is not whole gzip data, or is too large.
+    #[error("`awslogs.data` cannot be inflated: {0}")]
+    Gzip(#[from] InflateError),
+    /// The inflated batch is not JSON.
+    #[error("the inflated batch is not JSON: {0}")]
+    Json(FrameError),
+    /// The inflated batch is JSON of another kind.
+    #[error("the inflated batch is not from a subscription filter: {0}")]
+    NotABatch(&'static str),
+}
+
+impl<'p> Envelope<'p> {
+    /// Finds `awslogs.data` in the payload; other keys are passed over.
+    pub fn open(payload: &'p [u8]) -> Result<Self, EnvelopeError> {
+        let payload: Payload<'p> = serde_json::from_slice(payload).map_err(|e| not_json(&e))?;
+        let data = payload.awslogs.and_then(|raw| serde_json::from_str::<AwsLogs>(raw.get()).ok());
+        match data.and_then(|logs| logs.data) {
+            Some(Text(data)) => Ok(Envelope { data }),
+            None => Err(EnvelopeError::NotASubscription { looks_like: payload.looks_like() }),
+        }
+    }
+
+    /// The packed data: the same for every delivery of the same payload.
+    pub fn data(&self) -> &str {
+        &self.data
+    }
+
+    /// Streams the batch to `on_entry`, and says what batch it was once its end was seen whole.
+    /// A batch that inflates to more than `max_inflated` bytes is an error.
+    pub fn entries(
+        &self,
+        max_inflated: u64,
+        on_entry: impl FnMut(&Batch, Result<LogEntry<'_>, Reject>),
+    ) -> Result<Batch, EnvelopeError> {
+        let unpacked = || {
+            let decoded = base64::read::DecoderReader::new(self.data.as_bytes(), &BASE64);
+            Inflate::new(decoded, max_inflated)
+        };
+        read_batch(unpacked, on_entry)
+    }
+}
+
+/// Padding is accepted and not asked for: `aws_lambda_events` writes its own without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Streams a batch that is already inflated.
+///
+/// The entries may stand before the fields that say whose they are. `source` is then read a second
+/// time, for nothing may be judged without its owner and nothing may be held back in memory.
+pub fn read_batch<R: Read>(
+    source: impl Fn() -> R,
+    mut on_entry: impl FnMut(&Batch, Result<LogEntry<'_>, Reject>),
+) -> Result<Batch, EnvelopeError> {
+    let mut pass = Pass::default();
+    pass.run(source(), &mut on_entry)?;
+    if pass.entries_skipped {
+        let header = pass.header;
+        pass = Pass { header, header_known: true, ..Pass::default() };
+        pass.run(source(), &mut on_entry)?;
+    }
+    match pass.header.message_type.as_deref() {
+        None => return Err(EnvelopeError::NotABatch("it has no `messageType`")),
+        Some("DATA_MESSAGE") if !pass.entries_seen => {
+            return Err(EnvelopeError::NotABatch("it has no `logEvents`"));
+        }
+        Some("DATA_MESSAGE" | "CONTROL_MESSAGE") => {}
+        Some(_) => return Err(EnvelopeError::NotABatch("its `messageType` is unknown")),
+    }
+    Ok(Batch { inflated_bytes: pass.length, ..pass.header.batch() })
+}
+
+/// One reading of a batch from start to end.
+#[derive(Default)]
+struct Pass {
+    header: Header,
+    header_known: bool,
+    entries_seen: bool,
+    entries_skipped: bool,
+    length: u64,
+}
+
+#[derive(Default)]
+struct Header {
+    message_type: Option<String>,
+    owner: Option<String>,
+    log_group: Option<String>,
+    log_stream: Option<String>,
+}
+
+/// Fields of the header are short; one that is not counts as absent.
+const LONGEST_FIELD: usize = 4096;
+
+impl Pass {
+    fn run<R: Read>(
+        &mut self,
+        source: R,
+        on_entry: &mut impl FnMut(&Batch, Result<LogEntry<'_>, Reject>),
+    ) -> Result<(), EnvelopeError> {
+        let mut frames = Frames::new(source);
+        frames.take(b'{', "the start of an object")?;
+        let mut first = true;
+        while let Some(key) = frames.next_key(&mut first)? {
+            match key.as_str() {
+                "messageType" => self.header.message_type = text(&mut frames)?,
+                "owner" => self.header.owner = text(&mut frames)?,
+                "logGroup" => self.header.log_group = text(&mut frames)?,
+                "logStream" => self.header.log_stream = text(&mut frames)?,
+                "logEvents" => self.log_events(&mut frames, on_entry)?,
+                _ => skip(&mut frames)?,
+            }
+        }
+        if frames.peek()?.is_some() {
+            return Err(EnvelopeError::NotABatch("something follows its closing bracket"));
+        }
+        self.length = frames.offset();
+        Ok(())
+    }
+
+    fn log_events<R: Read>(
+        &mut self,
+        frames: &mut Frames<R>,
+        on_entry: &mut impl FnMut(&Batch, Result<LogEntry<'_>, Reject>),
+    ) -> Result<(), EnvelopeError> {
+        self.entries_seen = true;
+        if !(self.header_known || self.header.is_complete()) {
+            self.entries_skipped = true;
+            return skip(frames);
+        }
+        let batch = self.header.batch();
+        if batch.control {
+            return skip(frames);
+        }
+        frames.take(b'[', "the start of the entries")?;
+        let mut first = true;
+        while frames.next_element(&mut first)? {
+            let entry = match frames.value(LARGEST_ENTRY)? {
+                Frame::Whole(text) => LogEntry::parse(text),
+                Frame::Oversize { head, .. } => Err(oversize(head)),
+            };
+            on_entry(&batch, entry);
+        }
+        Ok(())
+    }
+}
+
+impl Header {
+    fn is_complete(&self) -> bool {
+        self.message_type.is_some()
+            && self.owner.is_some()
+            && self.log_group.is_some()
+            && self.log_stream.is_some()
+    }
+
+    fn batch(&self) -> Batch {
+        Batch {
+            owner: self.owner.clone().unwrap_or_default(),
+            log_group: self.log_group.clone().unwrap_or_default(),
+            log_stream: self.log_stream.clone().unwrap_or_default(),
+            control: self.message_type.as_deref() == Some("CONTROL_MESSAGE"),
+            inflated_bytes: 0,
+        }
+    }
+}
+
+fn text<R: Read>(frames: &mut Frames<R>) -> Result<Option<String>, FrameError> {
+    Ok(match frames.value(LONGEST_FIELD)? {
+        Frame::Whole(value) => serde_json::from_slice(value).ok(),
+        Frame::Oversize { .. } => None,
+    })
+}
+
+fn skip<R: Read>(frames: &mut Frames<R>) -> Result<(), EnvelopeError> {
+    frames.value(0)?;
+    Ok(())
+}
+
+impl<'a> LogEntry<'a> {
+    /// Reads `{"id":...,"timestamp":...,"message":"..."}`; the id may be a string or a number.
+    pub fn parse(entry: &'a [u8]) -> Result<Self, Reject> {
+        let reject = |fault| Reject { entry_id: String::new(), fault };
+        let entry = std::str::from_utf8(entry).map_err(|_| reject("the entry is not UTF-8"))?;
+        let entry: RawEntry<'a> = serde_json::from_str(entry)
+            .map_err(|_| reject("the entry is not a JSON object with one id and one message"))?;
+        let id = entry.id.map(id_text).unwrap_or_default();
+        match entry.message.map(RawValue::get) {
+            Some(message) if message.starts_with('"') => {
+                let timestamp = entry.timestamp.and_then(|t| t.get().parse().ok());
+                Ok(LogEntry { id, timestamp, message: Escaped(message) })
+            }
+            _ => Err(Reject {
+                entry_id: id.into_owned(),
+                fault: "the entry has no message that is a string",
+            }),
+        }
+    }
+}
+
+impl<'a> Escaped<'a> {
+    /// The text itself; a copy only where there is something to unescape.
+    /// `None` where the escapes make no text, such as half of a surrogate pair.
+    pub fn unescape(self) -> Option<Cow<'a, str>> {
+        serde_json::from_str::<Text<'a>>(self.0).ok().map(|text| text.0)
+    }
+}
+
+/// `Cow` alone would always copy.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct RawEntry<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Payload<'p> {
+    #[serde(borrow)]
+    awslogs: Option<&'p RawValue>,
+    #[serde(borrow, rename = "Records")]
+    records: Option<&'p RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'p RawValue>,
+    #[serde(borrow, rename = "logEvents")]
+    log_events: Option<&'p RawValue>,
+    #[serde(borrow, rename = "eventSource")]
+    event_source: Option<&'p RawValue>,
+}
+
+#[derive(Deserialize)]
+struct AwsLogs<'p> {
+    #[serde(borrow)]
+    data: Option<Text<'p>>,
+}
+
+impl Payload<'_> {
+    fn looks_like(&self) -> &'static str {
+        if self.awslogs.is_some() {
+            "`awslogs` is there without it"
+        } else if self.records.is_some() {
+            "it looks like an S3, SQS, SNS or Kinesis trigger, or a CloudTrail log file"
+        } else if self.detail.is_some() {
+            "it looks like an EventBridge event"
+        } else if self.log_events.is_some() {
+            "it looks like a batch that was already inflated"
+        } else if self.event_source.is_some() {
+            "it looks like a bare CloudTrail record"
+        } else {
+            "it is not from a CloudWatch Logs subscription filter"
+        }
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> EnvelopeError {
+    if error.is_data() {
+        let looks_like = "it is no JSON object, or has a key twice";
+        return EnvelopeError::NotASubscription { looks_like };
+    }
+    EnvelopeError::NotJson { line: error.line(), column: error.column() }
+}
+
+fn oversize(head: &[u8]) -> Reject {
+    let head = String::from_utf8_lossy(head);
+    let id = head.split_once("\"id\":").map(|(_, behind)| behind.trim_start());
+    let id = id.map(|id| id.trim_start_matches('"').chars().take_while(char::is_ascii_digit));
+    Reject {
+        entry_id: id.map(Iterator::collect).unwrap_or_default(),
+        fault: "the entry is larger than 1 MiB",
+    }
+}
+
+fn id_text(raw: &RawValue) -> Cow<'_, str> {
+    match serde_json::from_str::<Text<'_>>(raw.get()) {
+        Ok(Text(id)) => id,
+        Err(_) => Cow::Borrowed(raw.get()),
+    }
+}
+
+impl From<FrameError> for EnvelopeError {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Read(error) => error.into(),
+            other => EnvelopeError::Json(other),
+        }
+    }
+}
+
+impl From<io::Error> for EnvelopeError {
+    fn from(error: io::Error) -> Self {
+        match error.downcast::<InflateError>() {
+            Ok(error) => EnvelopeError::Gzip(error),
+            Err(error) => EnvelopeError::Base64 { offset: base64_offset(&error) },
+        }
+    }
+}
+
+/// Where the decoder stopped; 0 where it does not say.
+fn base64_offset(error: &io::Error) -> u64 {
+    use base64::DecodeError;
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<DecodeError>()) {
+        Some(
+            DecodeError::InvalidByte(offset, _)
+            | DecodeError::InvalidLength(offset)
+            | DecodeError::InvalidLastSymbol { offset, .. },
+        ) => *offset as u64,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = r#""messageType":"DATA_MESSAGE","owner":"111122223333","logGroup":"g","logStream":"s","subscriptionFilters":["f"]"#;
+
+    /// Every entry as `id: message`, rejects as `id! fault`.
+    fn read(batch: &str) -> Result<Vec<String>, EnvelopeError> {
+        let mut seen = Vec::new();
+        read_batch(
+            || batch.as_bytes(),
+            |batch, entry| {
+                seen.push(match entry {
+                    Ok(entry) => {
+                        let message = entry.message.unescape().unwrap();
+                        format!("{} {}: {message}", batch.owner, entry.id)
+                    }
+                    Err(reject) => format!("{}! {}", reject.entry_id, reject.fault),
+                });
+            },
+        )?;
+        Ok(seen)
+    }
+
+    #[test]
+    fn field_order_extra_keys_and_kinds_of_id_do_not_matter() {
+        let entries = r#""logEvents":[{"id":"7","timestamp":1,"message":"a\"b"}, {"message":"c","extractedFields":{},"id":8}]"#;
+        let expected = ["111122223333 7: a\"b", "111122223333 8: c"];
+        assert_eq!(read(&format!("{{{HEADER},{entries}}}")).unwrap(), expected);
+        assert_eq!(read(&format!("{{{entries} , \"new\":[{{}}],{HEADER}}}\n")).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_entry_that_is_none_is_rejected_and_the_others_go_on() {
+        let large = "x".repeat(LARGEST_ENTRY);
+        let entries = format!(
+            r#"{{"id":"1","message":{{}}}},7,{{"id":"2","message":"a","message":"b"}},{{"id":"3","message":"{large}"}},{{"id":"4","message":"ok"}}"#
+        );
+        let seen = read(&format!("{{{HEADER},\"logEvents\":[{entries}]}}")).unwrap();
+        let not_an_entry = "! the entry is not a JSON object with one id and one message";
+        let expected = [
+            "1! the entry has no message that is a string",
+            not_an_entry,
+            not_an_entry,
+            "3! the entry is larger than 1 MiB",
+            "111122223333 4: ok",
+        ];
+        assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_control_message_has_no_entries() {
+        let batch = r#"{"logEvents":[{"id":"","message":"CWL CONTROL MESSAGE"}],"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":""}"#;
+        assert!(read(batch).unwrap().is_empty());
+        let read = read_batch(|| batch.as_bytes(), |_, _| ()).unwrap();
+        assert!(read.control);
+        assert_eq!(read.inflated_bytes, batch.len() as u64);
+    }
+
+    #[test]
+    fn what_is_no_batch_is_named() {
+        let fault = |batch: &str| read(batch).unwrap_err().to_string();
+        assert!(fault("{}").ends_with("it has no `messageType`"));
+        assert!(fault(&format!("{{{HEADER}}}")).ends_with("it has no `logEvents`"));
+        assert!(fault(r#"{"messageType":"X","logEvents":[]}"#).ends_with("is unknown"));
+        assert!(fault(&format!("{{{HEADER},\"logEvents\":[]}} {{}}")).contains("follows"));
+        assert!(fault("[]").contains("byte 0 of the JSON text is not the start of an object"));
+        assert!(fault(&format!("{{{HEADER},\"logEvents\":[{{")).contains("inside a value"));
+    }
+
+    #[test]
+    fn what_is_no_payload_is_named() {
+        let fault = |payload: &str| match Envelope::open(payload.as_bytes()) {
+            Ok(envelope) => envelope.entries(1000, |_, _| ()).unwrap_err().to_string(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(fault("{\n oops"), "the payload is not JSON: wrong at line 2, column 2");
+        assert!(fault("[1]").contains("no JSON object"));
+        assert!(fault(r#"{"Records":[]}"#).contains("S3, SQS"));
+        assert!(fault(r#"{"detail":{}}"#).contains("EventBridge"));
+        assert!(fault(r#"{"awslogs":{"data":7}}"#).contains("is there without it"));
+        assert!(fault(r#"{"awslogs":{"data":"H4sI*"}}"#).contains("wrong at about character 4"));
+        assert!(fault(r#"{"awslogs":{"data":"H4sIA"}}"#).contains("is not base64"));
+        assert!(fault(r#"{"awslogs":{"data":"e30="}}"#).contains("the gzip data"));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_is_no_text() {
+        assert_eq!(Escaped(r#""\ud83d""#).unescape(), None);
+        assert_eq!(Escaped(r#""\ud83d\ude00""#).unescape().unwrap(), "\u{1F600}");
+    }
+}

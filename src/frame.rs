@@ -1,0 +1,339 @@
+//! One JSON value at a time out of a stream, in bounded memory.
+//!
+//! A batch of CloudTrail records inflates to tens of megabytes, an S3 object to hundreds, and
+//! neither is ever needed whole. [`Frames`] slides a window over the stream and hands out the text
+//! of one value after the other. It counts brackets and skips strings, no more: whether a value is
+//! valid JSON is judged by whoever reads it. A value beyond the caller's limit is passed over
+//! without being held.
+
+use std::borrow::Cow;
+use std::io::{self, Read};
+
+/// Why a stream could not be cut into values. Offsets count the bytes of the (inflated) stream.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The source failed; holds [`crate::inflate::InflateError`] where the gzip data is at fault.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// Something else stands where the JSON grammar wants `expected`.
+    #[error("byte {offset} of the JSON text is not {expected}")]
+    Unexpected {
+        /// Offset of the byte that does not fit.
+        offset: u64,
+        /// What should stand there.
+        expected: &'static str,
+    },
+    /// The stream ends inside a value.
+    #[error("the JSON text ends at byte {offset}, inside a value")]
+    Ended {
+        /// Length of the stream.
+        offset: u64,
+    },
+}
+
+/// The text of one value, as found by [`Frames::value`].
+#[derive(Debug, PartialEq, Eq)]
+pub enum Frame<'a> {
+    /// The whole value, without white space around it.
+    Whole(&'a [u8]),
+    /// A value beyond the limit; its first bytes, and how long it was.
+    Oversize {
+        /// At most [`HEAD`] bytes from the start of the value.
+        head: &'a [u8],
+        /// Length of the whole value in bytes.
+        length: u64,
+    },
+}
+
+/// How much of an oversize value is kept to tell it by.
+pub const HEAD: usize = 512;
+
+/// The first size of the window; it grows only for a value that is larger.
+const WINDOW: usize = 64 * 1024;
+
+/// Object keys longer than this are an error.
+const LONGEST_KEY: usize = 64 * 1024;
+
+/// Cuts a stream into JSON values.
+pub struct Frames<R> {
+    source: R,
+    window: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Stream offset of the window's first byte.
+    passed: u64,
+    head: Vec<u8>,
+}
+
+impl<R: Read> Frames<R> {
+    /// Frames over `source`.
+    pub fn new(source: R) -> Self {
+        let window = vec![0; WINDOW];
+        Frames { source, window, start: 0, end: 0, passed: 0, head: Vec::new() }
+    }
+
+    /// Offset of the next byte in the stream; at the end, the stream's length.
+    pub fn offset(&self) -> u64 {
+        self.passed + self.start as u64
+    }
+
+    /// The next byte that is not white space, which stays where it is; `None` at the end.
+    pub fn peek(&mut self) -> Result<Option<u8>, FrameError> {
+        loop {
+            let ahead = self.window.get(self.start..self.end).unwrap_or_default();
+            if let Some(space) = ahead.iter().position(|b| !is_space(*b)) {
+                self.start += space;
+                return Ok(self.window.get(self.start).copied());
+            }
+            self.start = self.end;
+            if !self.more()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Takes `byte`, which must come next; `expected` names it for the error.
+    pub fn take(&mut self, byte: u8, expected: &'static str) -> Result<(), FrameError> {
+        match self.peek()? {
+            Some(found) if found == byte => {
+                self.start += 1;
+                Ok(())
+            }
+            Some(_) => Err(FrameError::Unexpected { offset: self.offset(), expected }),
+            None => Err(FrameError::Ended { offset: self.offset() }),
+        }
+    }
+
+    /// Inside an object: the next key, with its colon taken; `None` once the object is closed.
+    /// `first` says whether a comma must come before the key, and is kept for the caller.
+    pub fn next_key(&mut self, first: &mut bool) -> Result<Option<String>, FrameError> {
+        if !self.next_item(b'}', first)? {
+            return Ok(None);
+        }
+        let offset = self.offset();
+        let not_a_key = FrameError::Unexpected { offset, expected: "an object key" };
+        if self.peek()? != Some(b'"') {
+            return Err(not_a_key);
+        }
+        let Frame::Whole(text) = self.value(LONGEST_KEY)? else { return Err(not_a_key) };
+        let Ok(key) = serde_json::from_slice::<Cow<'_, str>>(text) else { return Err(not_a_key) };
+        let key = key.into_owned();
+        self.take(b':', "a colon")?;
+        Ok(Some(key))
+    }
+
+    /// Inside an array: whether another element comes; `false` once the array is closed.
+    pub fn next_element(&mut self, first: &mut bool) -> Result<bool, FrameError> {
+        self.next_item(b']', first)
+    }
+
+    fn next_item(&mut self, close: u8, first: &mut bool) -> Result<bool, FrameError> {
+        if self.peek()? == Some(close) {
+            self.start += 1;
+            return Ok(false);
+        }
+        if !std::mem::replace(first, false) {
+            self.take(b',', "a comma or the closing bracket")?;
+        }
+        Ok(true)
+    }
+
+    /// Takes the next value; one of more than `limit` bytes is passed over and told as oversize.
+    pub fn value(&mut self, limit: usize) -> Result<Frame<'_>, FrameError> {
+        self.peek()?;
+        let mut scan = Scan::Start;
+        let mut held = 0;
+        let mut dropped = 0_u64;
+        loop {
+            let ahead = self.window.get(self.start + held..self.end).unwrap_or_default();
+            let step = scan.feed(ahead);
+            held += match step {
+                Step::More => ahead.len(),
+                Step::End(at) => at,
+                Step::Fault { at, expected } => {
+                    let offset = self.offset() + (held + at) as u64;
+                    return Err(FrameError::Unexpected { offset, expected });
+                }
+            };
+            if dropped > 0 || held > limit {
+                self.drop_front(&mut held, &mut dropped);
+            }
+            if matches!(step, Step::End(_)) {
+                break;
+            }
+            if !self.more()? {
+                match scan {
+                    Scan::Scalar => break,
+                    _ => return Err(FrameError::Ended { offset: self.offset() + held as u64 }),
+                }
+            }
+        }
+        if dropped > 0 {
+            return Ok(Frame::Oversize { head: &self.head, length: dropped });
+        }
+        let value = self.start..self.start + held;
+        self.start += held;
+        Ok(Frame::Whole(self.window.get(value).unwrap_or_default()))
+    }
+
+    /// Lets go of the first `held` bytes of a value that turned out to be too large.
+    fn drop_front(&mut self, held: &mut usize, dropped: &mut u64) {
+        if *dropped == 0 {
+            let head = self.window.get(self.start..self.start + (*held).min(HEAD));
+            self.head.clear();
+            self.head.extend_from_slice(head.unwrap_or_default());
+        }
+        *dropped += *held as u64;
+        self.start += *held;
+        *held = 0;
+    }
+
+    /// Reads more of the stream behind what the window still holds; `false` at the end.
+    fn more(&mut self) -> Result<bool, FrameError> {
+        if self.start > 0 {
+            self.window.copy_within(self.start..self.end, 0);
+            self.passed += self.start as u64;
+            self.end -= self.start;
+            self.start = 0;
+        }
+        if self.end == self.window.len() {
+            self.window.resize(self.window.len() * 2, 0);
+        }
+        let free = self.window.get_mut(self.end..).unwrap_or_default();
+        loop {
+            match self.source.read(free) {
+                Ok(read) => {
+                    self.end += read;
+                    return Ok(read > 0);
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+}
+
+/// Where in a value the scan stands; it goes on from there when more bytes come.
+#[derive(Clone, Copy)]
+enum Scan {
+    Start,
+    Inside { depth: u32 },
+    String { depth: u32 },
+    Escape { depth: u32 },
+    Scalar,
+}
+
+enum Step {
+    More,
+    /// The value ends before this byte.
+    End(usize),
+    Fault {
+        at: usize,
+        expected: &'static str,
+    },
+}
+
+impl Scan {
+    fn feed(&mut self, bytes: &[u8]) -> Step {
+        for (at, &byte) in bytes.iter().enumerate() {
+            *self = match (*self, byte) {
+                (Scan::String { depth: 0 }, b'"') => return Step::End(at + 1),
+                (Scan::String { depth }, b'"') => Scan::Inside { depth },
+                (Scan::String { depth }, b'\\') => Scan::Escape { depth },
+                (Scan::String { .. }, 0..=0x1F) => {
+                    return Step::Fault { at, expected: "allowed unescaped inside a string" };
+                }
+                (Scan::String { depth } | Scan::Escape { depth }, _) => Scan::String { depth },
+                (Scan::Inside { depth }, b'"') => Scan::String { depth },
+                (Scan::Inside { depth }, b'{' | b'[') => Scan::Inside { depth: depth + 1 },
+                (Scan::Inside { depth: 1 }, b'}' | b']') => return Step::End(at + 1),
+                (Scan::Inside { depth }, b'}' | b']') => Scan::Inside { depth: depth - 1 },
+                (Scan::Inside { depth }, _) => Scan::Inside { depth },
+                (Scan::Start, b'{' | b'[') => Scan::Inside { depth: 1 },
+                (Scan::Start, b'"') => Scan::String { depth: 0 },
+                (Scan::Start, b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => Scan::Scalar,
+                (Scan::Start, _) => return Step::Fault { at, expected: "the start of a value" },
+                (Scan::Scalar, b',' | b'}' | b']') => return Step::End(at),
+                (Scan::Scalar, space) if is_space(space) => return Step::End(at),
+                (Scan::Scalar, _) => Scan::Scalar,
+            };
+        }
+        Step::More
+    }
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands out one byte at a time: every boundary is a window boundary.
+    struct Drip<'a>(&'a [u8]);
+
+    impl Read for Drip<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let one = self.0.len().min(1);
+            self.0.read(&mut out[..one])
+        }
+    }
+
+    fn values(text: &[u8], limit: usize) -> Result<Vec<String>, FrameError> {
+        let mut frames = Frames::new(Drip(text));
+        let mut seen = Vec::new();
+        while frames.peek()?.is_some() {
+            seen.push(match frames.value(limit)? {
+                Frame::Whole(value) => String::from_utf8(value.to_vec()).unwrap(),
+                Frame::Oversize { head, length } => {
+                    format!("{length} bytes: {}", String::from_utf8(head.to_vec()).unwrap())
+                }
+            });
+        }
+        Ok(seen)
+    }
+
+    #[test]
+    fn cuts_values_of_every_kind() {
+        let text = br#" {"a":"}\\\"}"} [1,[2]] "s,t" -1.5e3 true
+ null"#;
+        let expected = [r#"{"a":"}\\\"}"}"#, "[1,[2]]", r#""s,t""#, "-1.5e3", "true", "null"];
+        assert_eq!(values(text, 100).unwrap(), expected);
+    }
+
+    #[test]
+    fn passes_over_what_is_too_large_and_goes_on() {
+        assert_eq!(values(br#"{"a":1} [2]"#, 3).unwrap(), [r#"7 bytes: {"a""#, "[2]"]);
+    }
+
+    #[test]
+    fn names_the_byte_that_does_not_fit() {
+        let fault = |text: &[u8]| values(text, 100).unwrap_err().to_string();
+        assert_eq!(fault(b"[1] ]"), "byte 4 of the JSON text is not the start of a value");
+        assert_eq!(fault(b"{\"a\": "), "the JSON text ends at byte 6, inside a value");
+        assert_eq!(
+            fault(b"\"a\nb\""),
+            "byte 2 of the JSON text is not allowed unescaped inside a string"
+        );
+    }
+
+    #[test]
+    fn walks_objects_and_arrays() {
+        let mut frames = Frames::new(&br#"{ "a" : [1, 2] , "\u0062":3}"#[..]);
+        frames.take(b'{', "an object").unwrap();
+        let mut first = true;
+        assert_eq!(frames.next_key(&mut first).unwrap().as_deref(), Some("a"));
+        frames.take(b'[', "an array").unwrap();
+        let (mut first_element, mut sum) = (true, 0);
+        while frames.next_element(&mut first_element).unwrap() {
+            let Frame::Whole(n) = frames.value(10).unwrap() else { panic!("oversize") };
+            sum += serde_json::from_slice::<u32>(n).unwrap();
+        }
+        assert_eq!(sum, 3);
+        assert_eq!(frames.next_key(&mut first).unwrap().as_deref(), Some("b"));
+        assert_eq!(frames.value(10).unwrap(), Frame::Whole(b"3"));
+        assert_eq!(frames.next_key(&mut first).unwrap(), None);
+        assert_eq!(frames.peek().unwrap(), None);
+    }
+}

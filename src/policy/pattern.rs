@@ -1,0 +1,108 @@
+//! Words with `*` and `?` in them, compared without regard to case.
+
+use wildmatch::WildMatch;
+
+use crate::record::region;
+
+/// A list of patterns; a text matches when any of them does.
+#[derive(Debug, Clone, Default)]
+pub struct Patterns(Vec<Pattern>);
+
+#[derive(Debug, Clone)]
+enum Pattern {
+    /// No wildcard in it: compared as it stands, which is several times faster.
+    Exact(String),
+    Glob(WildMatch),
+}
+
+impl Patterns {
+    /// Patterns of any shape.
+    pub fn new<S: AsRef<str>>(patterns: impl IntoIterator<Item = S>) -> Self {
+        Patterns(patterns.into_iter().map(|pattern| Pattern::new(pattern.as_ref())).collect())
+    }
+
+    /// Approved regions: codes such as `eu-west-1`, or globs such as `eu-*`.
+    ///
+    /// # Errors
+    /// What is wrong with the list or one of its members, and which (by index, none for the list).
+    pub fn regions<S: AsRef<str>>(codes: &[S]) -> Result<Self, (Option<usize>, String)> {
+        if codes.is_empty() {
+            return Err((None, "no region is approved".to_owned()));
+        }
+        for (index, code) in codes.iter().enumerate() {
+            let code = code.as_ref();
+            check_region(code).map_err(|what| (Some(index), format!("`{code}` {what}")))?;
+        }
+        Ok(Patterns::new(codes.iter().map(|code| code.as_ref().trim())))
+    }
+
+    /// Whether any pattern matches all of `text`.
+    pub fn matches(&self, text: &str) -> bool {
+        self.0.iter().any(|pattern| pattern.matches(text))
+    }
+}
+
+impl Pattern {
+    fn new(pattern: &str) -> Self {
+        if pattern.contains(['*', '?']) {
+            Pattern::Glob(WildMatch::new_case_insensitive(pattern))
+        } else {
+            Pattern::Exact(pattern.to_owned())
+        }
+    }
+
+    fn matches(&self, text: &str) -> bool {
+        match self {
+            Pattern::Exact(word) => word.eq_ignore_ascii_case(text),
+            Pattern::Glob(glob) => glob.matches(text),
+        }
+    }
+}
+
+/// Shape alone: a list of regions would be out of date within the year.
+fn check_region(code: &str) -> Result<(), &'static str> {
+    let code = code.trim().to_ascii_lowercase();
+    let letters = code.bytes().any(|b| b.is_ascii_lowercase());
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*?".contains(&b);
+    if code.contains(['*', '?']) {
+        match (letters, code.bytes().all(allowed)) {
+            (true, true) => Ok(()),
+            (false, _) => Err("would approve every region, and nothing would ever alert"),
+            (_, false) => Err("is no region: write codes like eu-west-1, or globs like eu-*"),
+        }
+    } else if region::is_code(&code) {
+        Ok(())
+    } else {
+        Err("is no region: write codes like eu-west-1, or globs like eu-*")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_and_words_ignore_case_and_match_the_whole() {
+        let patterns = Patterns::new(["ec2:Run*", "s3:?utObject", "iam:CreateUser"]);
+        for text in ["EC2:RunInstances", "s3:putobject", "IAM:createuser"] {
+            assert!(patterns.matches(text), "{text}");
+        }
+        for text in ["xec2:Run", "s3:PutObjectAcl", "iam:CreateUsers", ""] {
+            assert!(!patterns.matches(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn approved_regions_are_checked_for_shape() {
+        let regions = Patterns::regions(&[" EU-* ", "us-east-1"]).unwrap();
+        assert!(regions.matches("eu-south-2"));
+        assert!(!regions.matches("us-east-2"));
+        let fault = |codes: &[&str]| Patterns::regions(codes).unwrap_err();
+        assert_eq!(fault(&[]).0, None);
+        assert!(fault(&["us-east-1", "*"]).1.contains("every region"));
+        assert_eq!(fault(&["us-east-1", "**?"]).0, Some(1));
+        for code in ["us-east", "eu_west_1", "eu west*", "", "us-east-1a"] {
+            assert!(fault(&[code]).1.contains("is no region"), "{code}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Real records, where they are at hand: `../shared/corpus` is not part of the project.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+
+use regionwatch::policy::{Policy, Verdict};
+use regionwatch::record::Record;
+
+/// A file of the corpus, or `None` (said on stderr) where the corpus is not there.
+pub fn corpus(name: &str) -> Option<String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus").join(name);
+    let text = fs::read_to_string(&path).ok();
+    if text.is_none() {
+        eprintln!("skipped: there is no {}", path.display());
+    }
+    text
+}
+
+/// How often each verdict falls on the lines of a file.
+fn verdicts(text: &str, policy: &Policy) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for line in text.lines() {
+        let verdict = match Record::parse(line) {
+            Ok(record) => policy.judge(&record, ""),
+            Err(_) => Verdict::Reject,
+        };
+        let words = match verdict {
+            Verdict::Alert(reason, severity) => format!("{reason} {severity}"),
+            Verdict::Ignore(reason) => reason.to_string(),
+            Verdict::Reject => "unreadable".to_owned(),
+        };
+        *counts.entry(words).or_default() += 1;
+    }
+    counts
+}
+
+fn expected(counts: &[(&str, usize)]) -> BTreeMap<String, usize> {
+    counts.iter().map(|(words, count)| ((*words).to_owned(), *count)).collect()
+}
+
+#[test]
+fn traildiscover_is_judged_as_designed() {
+    let Some(text) = corpus("traildiscover.ndjson") else { return };
+    let counts = expected(&[
+        ("approved-region", 293),
+        ("mutating-call high", 9),
+        ("mutating-call low", 1),
+        ("read-only", 7),
+        ("sign-in", 1),
+        ("watched:trail-change high", 1),
+        ("watched:trail-tampering critical", 2),
+    ]);
+    assert_eq!(verdicts(&text, &Policy::embedded().unwrap()), counts);
+}
+
+#[test]
+fn stratus_red_team_is_judged_as_designed() {
+    let Some(text) = corpus("stratus-red-team.ndjson") else { return };
+    let counts = expected(&[
+        ("approved-region", 2),
+        ("mutating-call high", 44),
+        ("mutating-call low", 3),
+        ("read-only", 177),
+        ("sensitive-read low", 45),
+        ("sensitive-read medium", 32),
+        ("sign-in", 1),
+        ("watched:trail-change high", 1),
+        ("watched:trail-tampering critical", 2),
+    ]);
+    assert_eq!(verdicts(&text, &Policy::embedded().unwrap()), counts);
+}

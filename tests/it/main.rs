@@ -1,0 +1,3 @@
+//! One binary for all tests; its modules mirror the rooms.
+
+mod corpus;
