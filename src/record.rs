@@ -68,11 +68,23 @@ pub struct Record<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Not valid JSON.
-    #[error("the message is not JSON")]
+    #[error("{}", self.what())]
     NotJson,
     /// JSON, but no object, or one with a field twice.
-    #[error("the message is no JSON object, or names a field of the record twice")]
+    #[error("{}", self.what())]
     NotAnObject,
+}
+
+impl RecordError {
+    /// What is wrong, as a fixed text.
+    pub fn what(self) -> &'static str {
+        match self {
+            RecordError::NotJson => "the message is not JSON",
+            RecordError::NotAnObject => {
+                "the message is no JSON object, or names a field of the record twice"
+            }
+        }
+    }
 }
 
 impl<'a> Record<'a> {

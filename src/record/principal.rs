@@ -98,7 +98,7 @@ impl<'r> Principal<'r> {
         let identity = self.identity;
         if let Some(role) = identity.issuer_arn.as_deref() {
             return match self.session() {
-                Some(session) if role.contains(SHARED_ROLES) => format!("{role}/{session}").into(),
+                Some(session) if self.shares_its_role() => format!("{role}/{session}").into(),
                 _ => role.into(),
             };
         }
@@ -112,7 +112,12 @@ impl<'r> Principal<'r> {
         first([&self.identity.issuer_arn, &self.identity.arn])
     }
 
-    /// The session's name, for an assumed role or a federated user.
+    /// Whether many people act under this role, each in a session of their own name.
+    pub fn shares_its_role(self) -> bool {
+        self.identity.issuer_arn.as_deref().is_some_and(|role| role.contains(SHARED_ROLES))
+    }
+
+    /// The session's name, for an assumed role.
     pub fn session(self) -> Option<&'r str> {
         if let Some((_, session)) = self.identity.arn.as_deref()?.split_once(":assumed-role/") {
             return Some(session.split_once('/')?.1);

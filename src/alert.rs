@@ -1,0 +1,470 @@
+//! What is published: one alert for one incident, as a contract for machines and prose for people.
+//!
+//! An [`Alert`] is the JSON contract, version [`VERSION`]; every rendering is made from it, so all
+//! receivers are told the same. Lists in it are short by construction ([`incident`]), texts are
+//! harmless ([`text`]), and [`message`] fits it into what SNS takes.
+
+pub mod advice;
+pub mod incident;
+pub mod message;
+pub mod prose;
+pub mod resources;
+pub mod text;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::envelope::Reject;
+use crate::policy::{Reason, Severity};
+use crate::record::region;
+
+pub use incident::{Incident, IncidentKey};
+pub use message::Message;
+
+use incident::{Few, id_of};
+
+/// The version of the contract. It rises when a field changes its meaning or goes.
+pub const VERSION: &str = "1";
+
+/// One alert, as machines receive it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Alert {
+    /// [`VERSION`].
+    pub version: &'static str,
+    /// The incident's id: the same each time the same thing is told again.
+    pub id: String,
+    /// One line that says it all.
+    pub title: String,
+    /// `low`, `medium`, `high` or `critical`.
+    #[serde(serialize_with = "as_word")]
+    pub severity: Severity,
+    /// The reason of the gravest alert: `mutating-call`, `watched:<id>`, ...
+    pub reason: String,
+    /// The account; empty where several are concerned.
+    pub account: String,
+    /// The region's code; empty where several are concerned.
+    pub region: String,
+    /// What kind of alert it is, in `kind`, and what belongs to that kind.
+    #[serde(flatten)]
+    pub body: Body,
+    /// Whether parts were left out so that the message fits.
+    pub truncated: bool,
+}
+
+/// What belongs to a kind of alert.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Body {
+    /// One incident.
+    Incident(Box<IncidentBody>),
+    /// Incidents beyond the number of messages that one invocation may send.
+    Digest(DigestBody),
+    /// Entries that are no readable CloudTrail record.
+    Unreadable(UnreadableBody),
+}
+
+/// An incident in full.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IncidentBody {
+    /// What the policy calls the account.
+    pub account_name: Option<String>,
+    /// What people call the region.
+    pub region_name: Option<&'static str>,
+    /// `success`, `denied`, `throttled`, `failed` or `dry-run`.
+    pub outcome: &'static str,
+    /// How many calls.
+    pub count: u64,
+    /// Each reason with its count.
+    pub reasons: Vec<Counted>,
+    /// Each call with its count, the most frequent first.
+    pub calls: Vec<Counted>,
+    /// Calls of other names, which are not listed.
+    pub other_calls: u64,
+    /// Each error code with its count.
+    pub error_codes: Vec<Counted>,
+    /// Who did it.
+    pub principal: PrincipalBody,
+    /// The first and the last call, by the records' own time.
+    pub first_time: Option<Timestamp>,
+    /// See `first_time`.
+    pub last_time: Option<Timestamp>,
+    /// Addresses, or names of AWS services.
+    pub source_ips: Vec<String>,
+    /// User agents.
+    pub user_agents: Vec<String>,
+    /// ARNs, ids and names of what was touched.
+    pub resources: Vec<String>,
+    /// Records to look up.
+    pub events: Vec<EventBody>,
+    /// Names of the lists above that are not complete.
+    pub incomplete: Vec<&'static str>,
+    /// Why this is an alert.
+    pub why: String,
+    /// What to do.
+    pub next_steps: Vec<String>,
+    /// The rule, as TOML, that would silence this incident.
+    pub exempt: String,
+    /// The technique of MITRE ATT&CK that it looks like.
+    pub mitre: Option<Mitre>,
+    /// Where this was read.
+    pub log_group: String,
+    /// What is new since the incident was last told; absent the first time.
+    pub follow_up: Option<FollowUp>,
+}
+
+/// A word and how often it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// The word.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PrincipalBody {
+    /// `userIdentity.type`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The short name a person would use.
+    pub name: String,
+    /// The role's ARN for an assumed role, else the principal's own.
+    pub arn: Option<String>,
+    /// Session names.
+    pub sessions: Vec<String>,
+    /// Access keys that signed the calls.
+    pub access_key_ids: Vec<String>,
+    /// `false` once any call was made without a second factor; absent where nothing says so.
+    pub mfa: Option<bool>,
+    /// Whether any call was made in the console.
+    pub console: bool,
+}
+
+/// A record to look up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventBody {
+    /// `eventID`.
+    pub id: String,
+    /// Where to read it; the console does not keep data and network activity events.
+    pub console_url: Option<String>,
+}
+
+/// A technique of MITRE ATT&CK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Mitre {
+    /// `T1535`.
+    pub technique: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its page.
+    pub url: &'static str,
+}
+
+/// What happened since the same incident was told before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FollowUp {
+    /// Why it is told again.
+    pub causes: Vec<String>,
+    /// Calls that were counted and not told since the last message.
+    pub held: u64,
+    /// Calls in the window so far, these included.
+    pub total: u64,
+}
+
+/// Incidents told together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DigestBody {
+    /// How many incidents.
+    pub incidents: u64,
+    /// How many calls in all of them.
+    pub count: u64,
+    /// Each incident in short, the gravest first; empty once the message would not fit.
+    pub list: Vec<DigestLine>,
+    /// Incidents by account and region.
+    pub by_region: Vec<Counted>,
+}
+
+/// An incident in short.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DigestLine {
+    /// The incident's id.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+}
+
+/// Entries that nobody could judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnreadableBody {
+    /// How many entries.
+    pub count: u64,
+    /// The log group they are in.
+    pub log_group: String,
+    /// The log stream they are in.
+    pub log_stream: String,
+    /// Ids of the first entries.
+    pub entry_ids: Vec<String>,
+    /// What was wrong with them, with counts.
+    pub faults: Vec<Counted>,
+    /// See [`FollowUp`].
+    pub follow_up: Option<FollowUp>,
+}
+
+/// Entries of one batch that are no readable records, gathered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rejects {
+    /// How many.
+    pub count: u64,
+    /// Ids of the first [`MOST_ENTRY_IDS`].
+    pub entry_ids: Vec<String>,
+    /// How many had which fault.
+    pub faults: BTreeMap<&'static str, u64>,
+}
+
+const MOST_ENTRY_IDS: usize = 20;
+
+/// What an alert says besides the incident itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// When the invocation began.
+    pub now: Timestamp,
+    /// What the policy calls the incident's account.
+    pub account_name: Option<&'a str>,
+    /// The account that owns the log group.
+    pub owner: &'a str,
+    /// Where the records were read.
+    pub log_group: &'a str,
+    /// Where in the log group.
+    pub log_stream: &'a str,
+}
+
+impl Alert {
+    /// The alert for an incident.
+    pub fn of_incident(
+        incident: &Incident,
+        follow_up: Option<FollowUp>,
+        context: &Context<'_>,
+    ) -> Self {
+        Alert {
+            version: VERSION,
+            id: incident.id.clone(),
+            title: prose::incident_title(incident),
+            severity: incident.severity,
+            reason: incident.reason.to_string(),
+            account: incident.account.clone(),
+            region: incident.region.clone(),
+            body: Body::Incident(Box::new(IncidentBody::of(incident, follow_up, context))),
+            truncated: false,
+        }
+    }
+
+    /// The alert for entries that nobody could judge.
+    pub fn of_rejects(
+        rejects: &Rejects,
+        follow_up: Option<FollowUp>,
+        context: &Context<'_>,
+    ) -> Self {
+        let log_group = text::clean(context.log_group, LONGEST_PLACE);
+        Alert {
+            version: VERSION,
+            id: Rejects::id(context.owner, context.log_group),
+            title: format!("{} unreadable entries in log group {log_group}", rejects.count),
+            severity: Severity::Medium,
+            reason: "unreadable".to_owned(),
+            account: text::clean(context.owner, LONGEST_PLACE),
+            region: String::new(),
+            body: Body::Unreadable(UnreadableBody {
+                count: rejects.count,
+                log_group,
+                log_stream: text::clean(context.log_stream, LONGEST_PLACE),
+                entry_ids: rejects.entry_ids.clone(),
+                faults: rejects.faults.iter().map(|(fault, count)| counted(fault, *count)).collect(),
+                follow_up,
+            }),
+            truncated: false,
+        }
+    }
+
+    /// One alert for several incidents, given the gravest first.
+    pub fn digest(incidents: &[&Incident], invocation: &str) -> Self {
+        let mut by_region: BTreeMap<String, u64> = BTreeMap::new();
+        for incident in incidents {
+            *by_region.entry(format!("{} {}", incident.account, incident.region)).or_default() += 1;
+        }
+        let line = |incident: &&Incident| DigestLine {
+            id: incident.id.clone(),
+            title: prose::incident_title(incident),
+        };
+        let count = incidents.iter().map(|incident| incident.count).sum();
+        let same = |word: fn(&Incident) -> &str| {
+            let mut words = incidents.iter().map(|incident| word(incident));
+            let first = words.next().unwrap_or_default();
+            if words.all(|word| word == first) { first.to_owned() } else { String::new() }
+        };
+        Alert {
+            version: VERSION,
+            id: id_of(&["digest", invocation]),
+            title: format!("{} more incidents, {count} calls", incidents.len()),
+            severity: incidents.first().map_or(Severity::Low, |gravest| gravest.severity),
+            reason: "digest".to_owned(),
+            account: same(|incident| &incident.account),
+            region: same(|incident| &incident.region),
+            body: Body::Digest(DigestBody {
+                incidents: incidents.len() as u64,
+                count,
+                list: incidents.iter().map(line).collect(),
+                by_region: by_region.iter().map(|(place, n)| counted(place, *n)).collect(),
+            }),
+            truncated: false,
+        }
+    }
+
+    /// Leaves out the least useful part that is still there; `false` where nothing is left to
+    /// leave out.
+    pub fn shrink(&mut self) -> bool {
+        let cut = match &mut self.body {
+            Body::Incident(body) => body.shrink(),
+            Body::Digest(body) => {
+                let cut = !body.list.is_empty() || body.by_region.len() > SHORTEST_LIST;
+                if body.list.is_empty() {
+                    body.by_region.truncate(SHORTEST_LIST);
+                }
+                body.list.clear();
+                cut
+            }
+            Body::Unreadable(body) => cut_list(&mut body.entry_ids, 1),
+        };
+        self.truncated |= cut;
+        cut
+    }
+}
+
+/// Characters of a log group's or stream's name; CloudWatch Logs allows 512.
+const LONGEST_PLACE: usize = 512;
+
+/// What is left of a list that was cut.
+const SHORTEST_LIST: usize = 3;
+
+impl IncidentBody {
+    fn of(incident: &Incident, follow_up: Option<FollowUp>, context: &Context<'_>) -> Self {
+        let who = &incident.who;
+        IncidentBody {
+            account_name: context.account_name.map(str::to_owned),
+            region_name: region::name(&incident.region),
+            outcome: incident.outcome.as_str(),
+            count: incident.count,
+            reasons: incident.reasons.iter().map(|(r, n)| counted(&r.to_string(), *n)).collect(),
+            calls: counted_words(&incident.calls),
+            other_calls: incident.calls.others,
+            error_codes: counted_words(&incident.error_codes),
+            principal: PrincipalBody {
+                kind: who.kind.clone(),
+                name: who.name.clone(),
+                arn: who.arn.clone(),
+                sessions: who.sessions.words.clone(),
+                access_key_ids: who.access_keys.words.clone(),
+                mfa: who.mfa,
+                console: who.console,
+            },
+            first_time: incident.first,
+            last_time: incident.last,
+            source_ips: incident.source_ips.words.clone(),
+            user_agents: incident.user_agents.words.clone(),
+            resources: incident.resources.words.clone(),
+            events: incident.events.iter().map(EventBody::of).collect(),
+            incomplete: incomplete(incident),
+            why: advice::why(incident),
+            next_steps: advice::next_steps(incident),
+            exempt: advice::exempt(incident, context.now),
+            mitre: match incident.reason {
+                Reason::Watched(_) => None,
+                _ => Some(UNUSED_REGIONS),
+            },
+            log_group: text::clean(context.log_group, LONGEST_PLACE),
+            follow_up,
+        }
+    }
+
+    fn shrink(&mut self) -> bool {
+        cut_list(&mut self.user_agents, 0)
+            || cut_list(&mut self.resources, SHORTEST_LIST)
+            || cut_list(&mut self.events, SHORTEST_LIST)
+            || cut_list(&mut self.source_ips, SHORTEST_LIST)
+            || cut_list(&mut self.principal.sessions, SHORTEST_LIST)
+            || cut_list(&mut self.error_codes, SHORTEST_LIST)
+            || cut_list(&mut self.calls, SHORTEST_LIST)
+            || cut_list(&mut self.reasons, SHORTEST_LIST)
+            || cut_list(&mut self.resources, 0)
+    }
+}
+
+const UNUSED_REGIONS: Mitre = Mitre {
+    technique: "T1535",
+    name: "Unused/Unsupported Cloud Regions",
+    url: "https://attack.mitre.org/techniques/T1535/",
+};
+
+impl EventBody {
+    fn of(event: &incident::EventRef) -> Self {
+        let known = event.in_console && region::is_code(&event.recorded_in);
+        let plain = event.id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let console_url = (known && plain).then(|| {
+            let (region, id) = (&event.recorded_in, &event.id);
+            let domain = region::console_domain(region);
+            format!("https://{region}.{domain}/cloudtrailv2/home?region={region}#/events/{id}")
+        });
+        EventBody { id: event.id.clone(), console_url }
+    }
+}
+
+impl Rejects {
+    /// Counts one more.
+    pub fn add(&mut self, reject: &Reject) {
+        self.count += 1;
+        *self.faults.entry(reject.fault).or_default() += 1;
+        if self.entry_ids.len() < MOST_ENTRY_IDS && !reject.entry_id.is_empty() {
+            self.entry_ids.push(text::clean(&reject.entry_id, LONGEST_PLACE));
+        }
+    }
+
+    /// The id of the incident that unreadable entries of a log group are.
+    pub fn id(owner: &str, log_group: &str) -> String {
+        id_of(&["unreadable", owner, log_group])
+    }
+}
+
+fn incomplete(incident: &Incident) -> Vec<&'static str> {
+    let few = |name, few: &Few| few.more.then_some(name);
+    [
+        few("source_ips", &incident.source_ips),
+        few("user_agents", &incident.user_agents),
+        few("resources", &incident.resources),
+        few("sessions", &incident.who.sessions),
+        few("access_key_ids", &incident.who.access_keys),
+        (incident.count > incident.events.len() as u64).then_some("events"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn cut_list<T>(list: &mut Vec<T>, to: usize) -> bool {
+    let longer = list.len() > to;
+    list.truncate(to);
+    longer
+}
+
+fn counted(name: &str, count: u64) -> Counted {
+    Counted { name: name.to_owned(), count }
+}
+
+fn counted_words(counts: &incident::Counts) -> Vec<Counted> {
+    counts.by_count().into_iter().map(|(word, count)| counted(word, count)).collect()
+}
+
+fn as_word<S: serde::Serializer>(severity: &Severity, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(severity.as_str())
+}

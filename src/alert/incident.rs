@@ -1,0 +1,297 @@
+//! Records that belong together, gathered while they are judged.
+//!
+//! People want one message for one thing that happened. What one principal did in one region of one
+//! account, with one outcome, is one [`Incident`]; it grows by a record at a time and stays small
+//! whatever the number of records.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use crate::policy::{Reason, Severity};
+use crate::record::{Outcome, Principal, Record};
+
+use super::resources;
+use super::text::clean;
+
+/// Alerting records of one account, region, principal and outcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incident {
+    /// 32 hexadecimal digits; the same for the same key, in every container and every invocation.
+    pub id: String,
+    /// The account.
+    pub account: String,
+    /// The region's code.
+    pub region: String,
+    /// What became of the calls.
+    pub outcome: Outcome,
+    /// The gravest alert's reason; of equals the first.
+    pub reason: Reason,
+    /// The gravest alert's severity.
+    pub severity: Severity,
+    /// How many records there were.
+    pub count: u64,
+    /// How many alerts had which reason.
+    pub reasons: BTreeMap<Reason, u64>,
+    /// `ec2:RunInstances` and the like, with their counts.
+    pub calls: Counts,
+    /// Error codes, with their counts.
+    pub error_codes: Counts,
+    /// Who.
+    pub who: Who,
+    /// The earliest `eventTime`.
+    pub first: Option<Timestamp>,
+    /// The latest `eventTime`.
+    pub last: Option<Timestamp>,
+    /// `sourceIPAddress` values.
+    pub source_ips: Few,
+    /// `userAgent` values.
+    pub user_agents: Few,
+    /// What was touched.
+    pub resources: Few,
+    /// Records to look up.
+    pub events: Vec<EventRef>,
+}
+
+/// Who acted, over all records of an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    /// `userIdentity.type`.
+    pub kind: String,
+    /// The short name a person would use.
+    pub name: String,
+    /// The role's ARN for an assumed role, else the principal's own.
+    pub arn: Option<String>,
+    /// What an exemption must name to mean this principal and nobody else.
+    pub pattern: Option<String>,
+    /// Session names.
+    pub sessions: Few,
+    /// Access keys.
+    pub access_keys: Few,
+    /// `Some(false)` once any record says that there was no second factor.
+    pub mfa: Option<bool>,
+    /// Whether any call was made in the console.
+    pub console: bool,
+}
+
+/// A record to look up in CloudTrail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventRef {
+    /// `eventID`.
+    pub id: String,
+    /// `awsRegion`, where the console keeps it.
+    pub recorded_in: String,
+    /// Whether the console keeps it at all: management events only.
+    pub in_console: bool,
+}
+
+/// Counted words, of which a limited number is told apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Each word with its count.
+    pub words: BTreeMap<String, u64>,
+    /// How many came with words beyond the limit.
+    pub others: u64,
+}
+
+/// The first few different words.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Few {
+    /// In the order of their first appearance.
+    pub words: Vec<String>,
+    /// Whether there were others.
+    pub more: bool,
+}
+
+const MOST_CALLS: usize = 100;
+const MOST_ERROR_CODES: usize = 20;
+const MOST_SESSIONS: usize = 20;
+const MOST_ACCESS_KEYS: usize = 10;
+const MOST_SOURCE_IPS: usize = 20;
+const MOST_USER_AGENTS: usize = 5;
+const MOST_RESOURCES: usize = 40;
+const MOST_EVENTS: usize = 20;
+
+/// Characters of a name, an ARN, an id.
+const LONGEST_NAME: usize = 256;
+/// Characters of a user agent.
+const LONGEST_AGENT: usize = 200;
+
+/// What incidents are told apart by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IncidentKey {
+    account: String,
+    region: String,
+    principal: String,
+    outcome: Outcome,
+}
+
+impl IncidentKey {
+    /// The key of an alerting record.
+    pub fn of(record: &Record<'_>, batch_owner: &str) -> Self {
+        IncidentKey {
+            account: record.account(batch_owner).to_owned(),
+            region: record.region().into_owned(),
+            principal: Principal::of(&record.user_identity).key().into_owned(),
+            outcome: record.outcome(),
+        }
+    }
+
+    /// The incident's id. SHA-256, since somebody who could make two keys collide could hide one
+    /// incident behind another.
+    fn id(&self) -> String {
+        id_of(&[&self.account, &self.region, &self.principal, self.outcome.as_str()])
+    }
+}
+
+/// 128 bits over some words, in hexadecimal.
+pub fn id_of(words: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for word in words {
+        hash.update((word.len() as u64).to_be_bytes());
+        hash.update(word);
+    }
+    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl Incident {
+    /// An incident that begins with `record`, whose verdict was an alert.
+    pub fn new(key: IncidentKey, record: &Record<'_>, reason: Reason, severity: Severity) -> Self {
+        let mut incident = Incident {
+            id: key.id(),
+            account: clean(&key.account, LONGEST_NAME),
+            region: clean(&key.region, LONGEST_NAME),
+            outcome: key.outcome,
+            reason: reason.clone(),
+            severity,
+            count: 0,
+            reasons: BTreeMap::new(),
+            calls: Counts::default(),
+            error_codes: Counts::default(),
+            who: Who::of(record),
+            first: None,
+            last: None,
+            source_ips: Few::default(),
+            user_agents: Few::default(),
+            resources: Few::default(),
+            events: Vec::new(),
+        };
+        incident.add(record, reason, severity);
+        incident
+    }
+
+    /// Adds a record of the same key.
+    pub fn add(&mut self, record: &Record<'_>, reason: Reason, severity: Severity) {
+        if severity > self.severity {
+            self.severity = severity;
+            self.reason = reason.clone();
+        }
+        self.count += 1;
+        *self.reasons.entry(reason).or_default() += 1;
+        let call = format!("{}:{}", record.service(), record.name());
+        self.calls.add(clean(&call, LONGEST_NAME), MOST_CALLS);
+        if let Some(code) = &record.error_code {
+            self.error_codes.add(clean(code, LONGEST_NAME), MOST_ERROR_CODES);
+        }
+        self.who.add(record);
+        self.add_time(record);
+        self.source_ips.add(record.source_ip_address.as_deref(), MOST_SOURCE_IPS, LONGEST_NAME);
+        self.user_agents.add(record.user_agent.as_deref(), MOST_USER_AGENTS, LONGEST_AGENT);
+        resources::of(record, |resource| {
+            self.resources.add(Some(resource), MOST_RESOURCES, LONGEST_NAME);
+        });
+        if self.events.len() < MOST_EVENTS {
+            self.events.extend(EventRef::of(record));
+        }
+    }
+
+    fn add_time(&mut self, record: &Record<'_>) {
+        let Some(Ok(time)) = record.event_time.as_deref().map(str::parse::<Timestamp>) else {
+            return;
+        };
+        self.first = Some(self.first.map_or(time, |first| first.min(time)));
+        self.last = Some(self.last.map_or(time, |last| last.max(time)));
+    }
+
+    /// The ids of the watch rules that matched.
+    pub fn watches(&self) -> impl Iterator<Item = &str> {
+        self.reasons.keys().filter_map(|reason| match reason {
+            Reason::Watched(id) => Some(id.as_ref()),
+            _ => None,
+        })
+    }
+}
+
+impl Who {
+    fn of(record: &Record<'_>) -> Self {
+        let identity = &record.user_identity;
+        let principal = Principal::of(identity);
+        let session_arn = identity.arn.as_deref().filter(|_| principal.shares_its_role());
+        let pattern = session_arn.or(principal.arn()).or(identity.invoked_by.as_deref());
+        Who {
+            kind: clean(principal.kind(), LONGEST_NAME),
+            name: clean(&principal.name(), LONGEST_NAME),
+            arn: principal.arn().map(|arn| clean(arn, LONGEST_NAME)),
+            pattern: pattern.map(|pattern| clean(pattern, LONGEST_NAME)),
+            sessions: Few::default(),
+            access_keys: Few::default(),
+            mfa: None,
+            console: false,
+        }
+    }
+
+    fn add(&mut self, record: &Record<'_>) {
+        let principal = Principal::of(&record.user_identity);
+        self.sessions.add(principal.session(), MOST_SESSIONS, LONGEST_NAME);
+        self.access_keys.add(principal.access_key_id(), MOST_ACCESS_KEYS, LONGEST_NAME);
+        self.mfa = match (self.mfa, principal.mfa()) {
+            (Some(all), Some(this)) => Some(all && this),
+            (known, new) => known.or(new),
+        };
+        self.console |= record.from_console;
+    }
+}
+
+impl EventRef {
+    fn of(record: &Record<'_>) -> Option<Self> {
+        let kind = record.event_category.as_deref();
+        Some(EventRef {
+            id: clean(record.event_id.as_deref()?, LONGEST_NAME),
+            recorded_in: clean(record.aws_region.as_deref().unwrap_or_default(), LONGEST_NAME),
+            in_console: !matches!(kind, Some("Data" | "NetworkActivity")),
+        })
+    }
+}
+
+impl Counts {
+    fn add(&mut self, word: String, most: usize) {
+        if self.words.len() < most || self.words.contains_key(&word) {
+            *self.words.entry(word).or_default() += 1;
+        } else {
+            self.others += 1;
+        }
+    }
+
+    /// The words, the most frequent first.
+    pub fn by_count(&self) -> Vec<(&str, u64)> {
+        let mut words: Vec<_> = self.words.iter().map(|(word, n)| (word.as_str(), *n)).collect();
+        words.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        words
+    }
+}
+
+impl Few {
+    fn add(&mut self, word: Option<&str>, most: usize, longest: usize) {
+        let Some(word) = word else { return };
+        let word = clean(word, longest);
+        if word.is_empty() || self.words.contains(&word) {
+            return;
+        }
+        if self.words.len() < most {
+            self.words.push(word);
+        } else {
+            self.more = true;
+        }
+    }
+}

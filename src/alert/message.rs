@@ -1,0 +1,119 @@
+//! An alert as SNS takes it: a subject, a text for each protocol, attributes, and a size that fits.
+//!
+//! Limits: SNS API Reference, "Publish" and "PublishBatch"; SNS guide, "Message attributes". They
+//! are kept here, since servers that stand in for SNS do not all keep them.
+
+use serde_json::json;
+
+use super::prose::{mail, sms};
+use super::text::subject;
+use super::{Alert, Body};
+
+/// Bytes of message and attributes together, of one message and of one batch: 256 KiB.
+pub const LARGEST: usize = 256 * 1024;
+
+/// Characters of a subject; SNS takes fewer than 100.
+const LONGEST_SUBJECT: usize = 99;
+
+/// Characters of an attribute, so that all of them are a small part of the message.
+const LONGEST_ATTRIBUTE: usize = 256;
+
+/// One SNS message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// What it says.
+    pub alert: Alert,
+    /// The subject of a mail.
+    pub subject: String,
+    /// The text by protocol, for `MessageStructure=json`.
+    pub structure: String,
+    /// String attributes that subscriptions may filter by; none is empty.
+    pub attributes: Vec<(&'static str, String)>,
+}
+
+impl Message {
+    /// The message for an alert, which is cut until it fits.
+    pub fn new(mut alert: Alert) -> Self {
+        loop {
+            let message = Message {
+                subject: subject(&format!("[{}] {}", alert.severity, alert.title), LONGEST_SUBJECT),
+                structure: structure(&alert),
+                attributes: attributes(&alert),
+                alert,
+            };
+            if message.size() <= LARGEST {
+                return message;
+            }
+            alert = message.alert;
+            if !alert.shrink() {
+                return Message::in_short(alert);
+            }
+        }
+    }
+
+    /// For an alert that cannot be cut any further, which no alert of ours has been seen to be:
+    /// the subject alone is worth more than nothing.
+    fn in_short(alert: Alert) -> Self {
+        let subject = subject(&format!("[{}] {}", alert.severity, alert.title), LONGEST_SUBJECT);
+        let structure = json!({ "default": subject }).to_string();
+        Message { subject, structure, attributes: attributes(&alert), alert }
+    }
+
+    /// What SNS counts, in bytes.
+    pub fn size(&self) -> usize {
+        let attributes = self.attributes.iter();
+        let attributes = attributes.map(|(name, value)| name.len() + "String".len() + value.len());
+        self.structure.len() + attributes.sum::<usize>()
+    }
+
+    /// The JSON contract alone, on one line.
+    pub fn json(&self) -> String {
+        contract(&self.alert)
+    }
+
+    /// The mail's text alone.
+    pub fn mail(&self) -> String {
+        mail(&self.alert)
+    }
+}
+
+/// Prose for people, the contract for machines.
+fn structure(alert: &Alert) -> String {
+    let (mail, json) = (mail(alert), contract(alert));
+    json!({
+        "default": mail,
+        "email": mail,
+        "sms": sms(alert),
+        "sqs": json,
+        "lambda": json,
+        "http": json,
+        "https": json,
+        "firehose": json,
+    })
+    .to_string()
+}
+
+fn contract(alert: &Alert) -> String {
+    // An alert is made of strings, numbers and lists, which always have a JSON form.
+    serde_json::to_string(alert).unwrap_or_default()
+}
+
+fn attributes(alert: &Alert) -> Vec<(&'static str, String)> {
+    let (principal_type, outcome) = match &alert.body {
+        Body::Incident(body) => (body.principal.kind.as_str(), body.outcome),
+        Body::Digest(_) | Body::Unreadable(_) => ("", ""),
+    };
+    [
+        ("severity", alert.severity.as_str()),
+        ("reason", &alert.reason),
+        ("account", &alert.account),
+        ("region", &alert.region),
+        ("principal_type", principal_type),
+        ("outcome", outcome),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name, value.chars().take(LONGEST_ATTRIBUTE).collect()))
+    // SNS refuses an empty value.
+    .filter(|(_, value): &(_, String)| !value.is_empty())
+    .collect()
+}

@@ -1,0 +1,261 @@
+//! An alert in words: the title, the mail, the SMS.
+
+use std::fmt::{self, Write};
+
+use jiff::Timestamp;
+
+use crate::record::{Outcome, region};
+
+use super::text::gsm;
+use super::{
+    Alert, Body, Counted, DigestBody, FollowUp, Incident, IncidentBody, UnreadableBody,
+};
+
+/// The longest SMS that is sent as one (3GPP TS 23.038: 160 characters of seven bits).
+pub const LONGEST_SMS: usize = 160;
+
+/// `root ran ec2:RunInstances in eu-north-1`.
+pub fn incident_title(incident: &Incident) -> String {
+    let calls = incident.calls.by_count();
+    let call = calls.first().map_or("a call", |(call, _)| *call);
+    let others = calls.len().saturating_sub(1) + usize::from(incident.calls.others > 0);
+    let and_others = if others > 0 { format!(" and {others} more") } else { String::new() };
+    let verb = match incident.outcome {
+        Outcome::Success => "called",
+        Outcome::Denied => "was denied",
+        Outcome::Throttled => "was throttled calling",
+        Outcome::Failed => "failed to call",
+        Outcome::DryRun => "rehearsed",
+    };
+    format!("{} {verb} {call}{and_others} in {}", incident.who.name, incident.region)
+}
+
+/// The whole alert as plain text for a person: who did what where and whether it worked in the
+/// first two lines, what to do at the end.
+pub fn mail(alert: &Alert) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _: fmt::Result = match &alert.body {
+        Body::Incident(body) => incident(&mut text, alert, body),
+        Body::Digest(body) => digest(&mut text, alert, body),
+        Body::Unreadable(body) => unreadable(&mut text, alert, body),
+    };
+    text
+}
+
+/// The alert as one SMS.
+pub fn sms(alert: &Alert) -> String {
+    let account = match alert.account.as_str() {
+        "" => String::new(),
+        account => format!(", account {account}"),
+    };
+    let when = match &alert.body {
+        Body::Incident(body) => body.first_time.map(|time| format!(", {}", minute(time))),
+        _ => None,
+    };
+    let behind = format!("{account}{}", when.unwrap_or_default());
+    let front = format!("regionwatch {}: {}", alert.severity.as_str().to_uppercase(), alert.title);
+    let front = gsm(&front, LONGEST_SMS.saturating_sub(behind.chars().count()));
+    gsm(&format!("{front}{behind}"), LONGEST_SMS)
+}
+
+fn incident(out: &mut String, alert: &Alert, body: &IncidentBody) -> fmt::Result {
+    let who = &body.principal;
+    let place = region_in_words(&alert.region);
+    writeln!(out, "{} {} in {place}, account {}.", who.name, did(body), account(alert, body))?;
+    writeln!(out, "{} Severity: {}.", outcome_in_words(body), alert.severity)?;
+    if let Some(follow_up) = &body.follow_up {
+        writeln!(out, "{}", follow_up_in_words(follow_up))?;
+    }
+    writeln!(out, "\nWHY\n  {}", body.why)?;
+    writeln!(out, "\nWHAT")?;
+    counted_lines(out, &body.calls)?;
+    if body.other_calls > 0 {
+        writeln!(out, "  {} x calls of other names", body.other_calls)?;
+    }
+    when(out, body)?;
+    if !body.error_codes.is_empty() {
+        writeln!(out, "\nERRORS")?;
+        counted_lines(out, &body.error_codes)?;
+    }
+    lines(out, "ON", &body.resources, incomplete(body, "resources"))?;
+    principal(out, body)?;
+    lines(out, "FROM", &body.source_ips, incomplete(body, "source_ips"))?;
+    lines(out, "WITH", &body.user_agents, incomplete(body, "user_agents"))?;
+    let events = body.events.iter().map(|event| event.console_url.as_ref().unwrap_or(&event.id));
+    lines(out, "LOOK IT UP", events, incomplete(body, "events"))?;
+    writeln!(out, "\nWHAT TO DO")?;
+    for (number, step) in (1..).zip(&body.next_steps) {
+        writeln!(out, "  {number}. {step}")?;
+    }
+    writeln!(out)?;
+    for line in body.exempt.lines() {
+        writeln!(out, "     {line}")?;
+    }
+    writeln!(out, "\nReason: {}. Incident {}.", alert.reason, alert.id)?;
+    if let Some(mitre) = body.mitre {
+        writeln!(out, "MITRE ATT&CK {}, {}: {}", mitre.technique, mitre.name, mitre.url)?;
+    }
+    truncated(out, alert)
+}
+
+/// `called ec2:RunInstances 2 times and 3 other calls`.
+fn did(body: &IncidentBody) -> String {
+    let verb = match body.outcome {
+        "denied" => "tried to call",
+        "dry-run" => "rehearsed",
+        "success" => "called",
+        _ => "tried to call",
+    };
+    let Some(first) = body.calls.first() else { return format!("{verb} something") };
+    let others = body.count.saturating_sub(first.count);
+    let times = match first.count {
+        1 => String::new(),
+        count => format!(" {count} times"),
+    };
+    match others {
+        0 => format!("{verb} {}{times}", first.name),
+        1 => format!("{verb} {}{times} and one other call", first.name),
+        _ => format!("{verb} {}{times} and {others} other calls", first.name),
+    }
+}
+
+fn outcome_in_words(body: &IncidentBody) -> String {
+    let what = match (body.outcome, body.count) {
+        ("success", 1) => "The call succeeded.",
+        ("success", _) => "The calls succeeded.",
+        ("denied", 1) => "The call was denied.",
+        ("denied", _) => "The calls were denied.",
+        ("throttled", _) => "AWS throttled it.",
+        ("dry-run", _) => "It was a dry run: nothing was changed.",
+        (_, 1) => "The call failed.",
+        (_, _) => "The calls failed.",
+    };
+    what.to_owned()
+}
+
+fn account(alert: &Alert, body: &IncidentBody) -> String {
+    match &body.account_name {
+        Some(name) => format!("{} ({name})", alert.account),
+        None if alert.account.is_empty() => "unknown".to_owned(),
+        None => alert.account.clone(),
+    }
+}
+
+fn region_in_words(code: &str) -> String {
+    match region::name(code) {
+        Some(name) => format!("{code}, {name}"),
+        None if code == region::UNKNOWN => "a region that the record does not tell".to_owned(),
+        None => code.to_owned(),
+    }
+}
+
+fn follow_up_in_words(follow_up: &FollowUp) -> String {
+    let mut text = format!("Told before; again because of {}", follow_up.causes.join(", "));
+    match follow_up.held {
+        0 => text.push('.'),
+        held => text.push_str(&format!("; {held} calls in between were counted and not told.")),
+    }
+    text.push_str(&format!(" {} calls so far.", follow_up.total));
+    text
+}
+
+fn when(out: &mut String, body: &IncidentBody) -> fmt::Result {
+    match (body.first_time, body.last_time) {
+        (Some(first), Some(last)) if first == last => writeln!(out, "  at {}", second(first)),
+        (Some(first), Some(last)) => {
+            writeln!(out, "  from {} to {}", second(first), second(last))
+        }
+        _ => writeln!(out, "  at a time that the records do not tell"),
+    }
+}
+
+fn principal(out: &mut String, body: &IncidentBody) -> fmt::Result {
+    let who = &body.principal;
+    writeln!(out, "\nWHO")?;
+    writeln!(out, "  {} ({})", who.name, who.kind)?;
+    if let Some(arn) = &who.arn {
+        writeln!(out, "  {arn}")?;
+    }
+    if !who.sessions.is_empty() {
+        let more = if incomplete(body, "sessions") { ", and more" } else { "" };
+        writeln!(out, "  sessions: {}{more}", who.sessions.join(", "))?;
+    }
+    if !who.access_key_ids.is_empty() {
+        let more = if incomplete(body, "access_key_ids") { ", and more" } else { "" };
+        writeln!(out, "  access keys: {}{more}", who.access_key_ids.join(", "))?;
+    }
+    let mfa = match who.mfa {
+        Some(true) => "with MFA",
+        Some(false) => "without MFA",
+        None => "MFA not recorded",
+    };
+    writeln!(out, "  {mfa}, {}", if who.console { "in the console" } else { "not in the console" })
+}
+
+fn digest(out: &mut String, alert: &Alert, body: &DigestBody) -> fmt::Result {
+    writeln!(out, "{} more incidents, {} calls, gravest: {}.", body.incidents, body.count, alert.severity)?;
+    writeln!(out, "They came beyond the number of messages that one invocation may send.")?;
+    writeln!(out, "\nBY ACCOUNT AND REGION")?;
+    counted_lines(out, &body.by_region)?;
+    let incidents = body.list.iter().map(|line| format!("{}  {}", line.title, line.id));
+    lines(out, "INCIDENTS", incidents.collect::<Vec<_>>().iter(), body.list.is_empty())?;
+    truncated(out, alert)
+}
+
+fn unreadable(out: &mut String, alert: &Alert, body: &UnreadableBody) -> fmt::Result {
+    let place = format!("log group {}, account {}", body.log_group, alert.account);
+    writeln!(out, "{} entries could not be read as CloudTrail records: {place}.", body.count)?;
+    writeln!(out, "Nobody judged them. Severity: {}.", alert.severity)?;
+    if let Some(follow_up) = &body.follow_up {
+        writeln!(out, "{}", follow_up_in_words(follow_up))?;
+    }
+    writeln!(out, "\nWHY")?;
+    counted_lines(out, &body.faults)?;
+    writeln!(out, "\nLOOK THEM UP\n  log stream {}", body.log_stream)?;
+    for id in &body.entry_ids {
+        writeln!(out, "  entry {id}")?;
+    }
+    writeln!(out, "\nWHAT TO DO")?;
+    writeln!(out, "  1. Look at the entries: something other than CloudTrail may write there.")?;
+    writeln!(out, "  2. If they are CloudTrail's, report them to the maintainers of regionwatch.")?;
+    writeln!(out, "\nReason: unreadable. Incident {}.", alert.id)?;
+    truncated(out, alert)
+}
+
+fn counted_lines(out: &mut String, words: &[Counted]) -> fmt::Result {
+    words.iter().try_for_each(|word| writeln!(out, "  {} x {}", word.count, word.name))
+}
+
+fn lines<S: AsRef<str>>(
+    out: &mut String,
+    heading: &str,
+    words: impl IntoIterator<Item = S>,
+    more: bool,
+) -> fmt::Result {
+    let mut words = words.into_iter().peekable();
+    if words.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "\n{heading}")?;
+    for word in words {
+        writeln!(out, "  {}", word.as_ref())?;
+    }
+    if more { writeln!(out, "  and more") } else { Ok(()) }
+}
+
+fn incomplete(body: &IncidentBody, list: &str) -> bool {
+    body.incomplete.contains(&list)
+}
+
+fn truncated(out: &mut String, alert: &Alert) -> fmt::Result {
+    if alert.truncated { writeln!(out, "Parts were left out so that it fits.") } else { Ok(()) }
+}
+
+fn second(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+fn minute(time: Timestamp) -> String {
+    time.strftime("%m-%d %H:%M UTC").to_string()
+}

@@ -1,0 +1,5 @@
+//! AWS behind the traits of the core. Clocks, timers and the SDK live here and nowhere above.
+
+pub mod sns;
+
+pub use sns::SnsPublisher;

@@ -1,0 +1,377 @@
+//! The memory of incidents already told.
+//!
+//! A terraform run in the wrong region makes hundreds of calls over many invocations, and a failed
+//! invocation is replayed. People should hear of it once, again when something new happens, and at
+//! 10, 100, 1,000 calls. `record` says whether to tell; `confirm` is called only after SNS took the
+//! message, so a crash in between repeats an alert and never loses one.
+//!
+//! [`Memory`] is what is remembered of one incident and decides, whatever stores it.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::future::{Future, ready};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::policy::Severity;
+
+/// An incident seen in one payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// The incident's id.
+    pub incident: String,
+    /// Identifies the payload: the same for a replay.
+    pub payload: String,
+    /// When the invocation began.
+    pub now: Timestamp,
+    /// Calls seen.
+    pub count: u64,
+    /// The gravest severity seen.
+    pub severity: Severity,
+    /// Watch rules that matched.
+    pub watches: BTreeSet<String>,
+    /// Calls seen, as `service:Name`.
+    pub calls: BTreeSet<String>,
+}
+
+/// Whether a sighting is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Publish it, then confirm with this.
+    Tell(Telling),
+    /// Count it; the next message names how many were held.
+    Hold,
+}
+
+/// What is about to be told, and what will be remembered as told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telling {
+    /// What was seen.
+    pub sighting: Sighting,
+    /// Why it is told.
+    pub causes: Vec<Cause>,
+    /// Calls counted and not told since the last message.
+    pub held: u64,
+    /// Calls in the window so far.
+    pub total: u64,
+}
+
+/// Why a sighting is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// Nothing was told of the incident in this window.
+    First,
+    /// Watch rules that had not matched before.
+    NewWatches(Vec<String>),
+    /// Calls of other names than before.
+    NewCalls(Vec<String>),
+    /// It became graver.
+    GraverThan(Severity),
+    /// The number of calls passed a power of ten.
+    Milestone(u64),
+}
+
+/// A ledger that did not answer. The caller tells the incident and counts the error.
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger did not answer: {0}")]
+pub struct LedgerError(pub String);
+
+/// Where incidents are remembered.
+pub trait Ledger: Sync {
+    /// Notes a sighting, and says whether to tell it.
+    fn record(
+        &self,
+        sighting: Sighting,
+    ) -> impl Future<Output = Result<Decision, LedgerError>> + Send;
+
+    /// Notes that a message was accepted.
+    fn confirm(&self, telling: &Telling) -> impl Future<Output = Result<(), LedgerError>> + Send;
+}
+
+/// Messages in a window that are sent for new names of calls alone.
+const MOST_FOR_NEW_CALLS: u32 = 20;
+
+/// Payloads remembered for an incident, to know a replay by.
+const MOST_PAYLOADS: usize = 64;
+
+/// Names shown in a cause.
+const MOST_NAMES_SHOWN: usize = 5;
+
+/// What is remembered of one incident within a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Memory {
+    began: Timestamp,
+    total: u64,
+    payloads: VecDeque<String>,
+    told: Option<Told>,
+}
+
+/// What people know already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Told {
+    total: u64,
+    severity: Severity,
+    watches: BTreeSet<String>,
+    calls: BTreeSet<String>,
+    for_new_calls: u32,
+}
+
+impl Memory {
+    /// Nothing yet; the window begins.
+    pub fn new(now: Timestamp) -> Self {
+        Memory { began: now, total: 0, payloads: VecDeque::new(), told: None }
+    }
+
+    /// Whether the window is over.
+    pub fn is_over(&self, now: Timestamp, window: SignedDuration) -> bool {
+        now.duration_since(self.began) >= window
+    }
+
+    /// Counts a sighting, unless it is a replay, and decides.
+    pub fn record(&mut self, sighting: Sighting) -> Decision {
+        if !self.payloads.contains(&sighting.payload) {
+            self.total += sighting.count;
+            self.payloads.push_back(sighting.payload.clone());
+            if self.payloads.len() > MOST_PAYLOADS {
+                self.payloads.pop_front();
+            }
+        }
+        let causes = self.causes(&sighting);
+        if causes.is_empty() {
+            return Decision::Hold;
+        }
+        let told = self.told.as_ref().map_or(0, |told| told.total);
+        let held = self.total.saturating_sub(sighting.count).saturating_sub(told);
+        Decision::Tell(Telling { sighting, causes, held, total: self.total })
+    }
+
+    fn causes(&self, sighting: &Sighting) -> Vec<Cause> {
+        let Some(told) = &self.told else { return vec![Cause::First] };
+        let mut causes = Vec::new();
+        let watches: Vec<_> = sighting.watches.difference(&told.watches).cloned().collect();
+        if !watches.is_empty() {
+            causes.push(Cause::NewWatches(watches));
+        }
+        let calls: Vec<_> = sighting.calls.difference(&told.calls).cloned().collect();
+        if !calls.is_empty() && told.for_new_calls < MOST_FOR_NEW_CALLS {
+            causes.push(Cause::NewCalls(calls));
+        }
+        if sighting.severity > told.severity {
+            causes.push(Cause::GraverThan(told.severity));
+        }
+        let milestone = milestone(self.total);
+        if milestone > told.total {
+            causes.push(Cause::Milestone(milestone));
+        }
+        causes
+    }
+
+    /// Remembers what people know now.
+    pub fn confirm(&mut self, telling: &Telling) {
+        let sighting = &telling.sighting;
+        let told = self.told.get_or_insert_with(|| Told {
+            total: 0,
+            severity: sighting.severity,
+            watches: BTreeSet::new(),
+            calls: BTreeSet::new(),
+            for_new_calls: 0,
+        });
+        told.total = told.total.max(telling.total);
+        told.severity = told.severity.max(sighting.severity);
+        told.watches.extend(sighting.watches.iter().cloned());
+        told.calls.extend(sighting.calls.iter().cloned());
+        if matches!(telling.causes.as_slice(), [Cause::NewCalls(_)]) {
+            told.for_new_calls += 1;
+        }
+    }
+}
+
+/// The last of 10, 100, 1,000, ... that `total` reached; 0 before.
+fn milestone(total: u64) -> u64 {
+    match total.checked_ilog10() {
+        Some(zeros) if zeros > 0 => 10_u64.pow(zeros),
+        _ => 0,
+    }
+}
+
+/// A ledger that lives as long as its process, and keeps to a bounded number of incidents.
+pub struct InMemoryLedger {
+    window: SignedDuration,
+    memories: Mutex<Memories>,
+}
+
+#[derive(Default)]
+struct Memories {
+    by_incident: HashMap<String, Memory>,
+    /// The order in which they came: the oldest is forgotten first.
+    order: VecDeque<String>,
+}
+
+/// Incidents that the in-memory ledger keeps.
+const MOST_INCIDENTS: usize = 10_000;
+
+impl InMemoryLedger {
+    /// An empty ledger with windows of this length.
+    pub fn new(window: SignedDuration) -> Self {
+        InMemoryLedger { window, memories: Mutex::default() }
+    }
+
+    /// A panic elsewhere leaves the memories as good as they were.
+    fn memories(&self) -> MutexGuard<'_, Memories> {
+        self.memories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memories {
+    fn of(&mut self, incident: &str, now: Timestamp, window: SignedDuration) -> &mut Memory {
+        if !self.by_incident.contains_key(incident) {
+            self.order.push_back(incident.to_owned());
+            if self.order.len() > MOST_INCIDENTS
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.by_incident.remove(&oldest);
+            }
+        }
+        let memory =
+            self.by_incident.entry(incident.to_owned()).or_insert_with(|| Memory::new(now));
+        if memory.is_over(now, window) {
+            *memory = Memory::new(now);
+        }
+        memory
+    }
+}
+
+impl Ledger for InMemoryLedger {
+    fn record(
+        &self,
+        sighting: Sighting,
+    ) -> impl Future<Output = Result<Decision, LedgerError>> + Send {
+        let mut memories = self.memories();
+        let memory = memories.of(&sighting.incident.clone(), sighting.now, self.window);
+        ready(Ok(memory.record(sighting)))
+    }
+
+    fn confirm(&self, telling: &Telling) -> impl Future<Output = Result<(), LedgerError>> + Send {
+        let sighting = &telling.sighting;
+        self.memories().of(&sighting.incident, sighting.now, self.window).confirm(telling);
+        ready(Ok(()))
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = |names: &[String]| {
+            let shown: Vec<&str> =
+                names.iter().take(MOST_NAMES_SHOWN).map(String::as_str).collect();
+            let more = if names.len() > shown.len() { " and others" } else { "" };
+            format!("{}{more}", shown.join(", "))
+        };
+        match self {
+            Cause::First => f.write_str("first sighting"),
+            Cause::NewWatches(ids) => write!(f, "watch {}", names(ids)),
+            Cause::NewCalls(calls) => write!(f, "new calls {}", names(calls)),
+            Cause::GraverThan(severity) => write!(f, "graver than {severity}"),
+            Cause::Milestone(count) => write!(f, "{count} calls reached"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sighting(payload: u32, count: u64, calls: &[&str]) -> Sighting {
+        Sighting {
+            incident: "incident".to_owned(),
+            payload: payload.to_string(),
+            now: Timestamp::from_second(i64::from(payload)).unwrap(),
+            count,
+            severity: Severity::High,
+            watches: BTreeSet::new(),
+            calls: calls.iter().map(|call| (*call).to_owned()).collect(),
+        }
+    }
+
+    /// What is told of a sighting that SNS then accepts.
+    fn told(memory: &mut Memory, sighting: Sighting) -> Option<String> {
+        let Decision::Tell(telling) = memory.record(sighting) else { return None };
+        memory.confirm(&telling);
+        let causes: Vec<String> = telling.causes.iter().map(Cause::to_string).collect();
+        Some(format!("{}, held {} of {}", causes.join("; "), telling.held, telling.total))
+    }
+
+    #[test]
+    fn a_storm_is_told_at_first_and_at_each_milestone() {
+        let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
+        let told: Vec<_> = (0..500)
+            .filter_map(|payload| told(&mut memory, sighting(payload, 1, &["ec2:CreateTags"])))
+            .collect();
+        let expected = [
+            "first sighting, held 0 of 1",
+            "10 calls reached, held 8 of 10",
+            "100 calls reached, held 89 of 100",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn harmless_calls_hide_nothing_that_follows() {
+        let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
+        assert!(told(&mut memory, sighting(1, 1, &["ec2:CreateTags"])).is_some());
+        assert_eq!(told(&mut memory, sighting(2, 1, &["ec2:CreateTags"])), None);
+        let run = told(&mut memory, sighting(3, 1, &["ec2:RunInstances"])).unwrap();
+        assert_eq!(run, "new calls ec2:RunInstances, held 1 of 3");
+        let mut stop = sighting(4, 1, &["ec2:CreateTags"]);
+        stop.watches.insert("trail-tampering".to_owned());
+        stop.severity = Severity::Critical;
+        let stop = told(&mut memory, stop).unwrap();
+        assert_eq!(stop, "watch trail-tampering; graver than high, held 0 of 4");
+    }
+
+    #[test]
+    fn new_names_alone_are_told_twenty_times() {
+        let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
+        let told = (0..9)
+            .chain(100..200)
+            .filter_map(|n| told(&mut memory, sighting(n, 0, &[&format!("s:Call{n}")])))
+            .count();
+        assert_eq!(told, 21);
+    }
+
+    #[test]
+    fn a_replay_counts_nothing_but_is_told_until_confirmed() {
+        let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
+        for _ in 0..3 {
+            let Decision::Tell(telling) = memory.record(sighting(1, 5, &["a:B"])) else {
+                panic!("held")
+            };
+            assert_eq!((telling.total, telling.held), (5, 0));
+        }
+        assert!(told(&mut memory, sighting(1, 5, &["a:B"])).is_some());
+        assert_eq!(memory.record(sighting(1, 5, &["a:B"])), Decision::Hold);
+    }
+
+    #[test]
+    fn a_window_ends_and_the_oldest_is_forgotten() {
+        let ledger = InMemoryLedger::new(SignedDuration::from_secs(60));
+        let tell = |payload, incident: &str| {
+            let sighting =
+                Sighting { incident: incident.to_owned(), ..sighting(payload, 1, &["a:B"]) };
+            let decision = pollster::block_on(ledger.record(sighting)).unwrap();
+            if let Decision::Tell(telling) = &decision {
+                pollster::block_on(ledger.confirm(telling)).unwrap();
+            }
+            decision != Decision::Hold
+        };
+        assert!(tell(0, "a"));
+        assert!(!tell(59, "a"));
+        assert!(tell(60, "a"));
+        for n in 0..MOST_INCIDENTS {
+            assert!(tell(61, &n.to_string()));
+        }
+        assert!(tell(62, "a"));
+        assert_eq!(ledger.memories().by_incident.len(), MOST_INCIDENTS);
+        assert_eq!(ledger.memories().order.len(), MOST_INCIDENTS);
+    }
+}

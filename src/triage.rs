@@ -1,0 +1,146 @@
+//! The pure walk over a batch: every entry is judged, and ends in exactly one count.
+//!
+//! [`Triage`] takes one entry after the other and cannot fail: what is unreadable is a reject, and
+//! counted. [`Triage::finish`] hands over what was found, the gravest incident first.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use crate::alert::{Incident, IncidentKey, Rejects};
+use crate::envelope::{Batch, LogEntry, Reject};
+use crate::policy::{Policy, Reason, Severity, Verdict};
+use crate::record::Record;
+
+/// A batch while it is judged.
+pub struct Triage<'p> {
+    policy: &'p Policy,
+    entries: u64,
+    alerts: u64,
+    ignored: BTreeMap<Reason, u64>,
+    rejects: Rejects,
+    incidents: Vec<Incident>,
+    by_key: HashMap<IncidentKey, usize>,
+    alerted: HashSet<Box<str>>,
+    oldest: Option<Timestamp>,
+}
+
+/// A batch that was judged. `entries` = `alerts` + all of `ignored` + `rejects.count`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Triaged {
+    /// How many entries there were.
+    pub entries: u64,
+    /// How many of them are in an incident.
+    pub alerts: u64,
+    /// How many were ignored, by reason.
+    pub ignored: BTreeMap<Reason, u64>,
+    /// Those that nobody could judge.
+    pub rejects: Rejects,
+    /// The incidents, the gravest first, of equals the first.
+    pub incidents: Vec<Incident>,
+    /// The time of the oldest alerting record.
+    pub oldest: Option<Timestamp>,
+}
+
+impl<'p> Triage<'p> {
+    /// Judges by `policy`.
+    pub fn new(policy: &'p Policy) -> Self {
+        Triage {
+            policy,
+            entries: 0,
+            alerts: 0,
+            ignored: BTreeMap::new(),
+            rejects: Rejects::default(),
+            incidents: Vec::new(),
+            by_key: HashMap::new(),
+            alerted: HashSet::new(),
+            oldest: None,
+        }
+    }
+
+    /// Takes one entry of a batch.
+    pub fn take(&mut self, batch: &Batch, entry: Result<LogEntry<'_>, Reject>) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(reject) => return self.reject(&reject),
+        };
+        let reject = |fault| Reject { entry_id: entry.id.to_string(), fault };
+        let Some(text) = entry.message.unescape() else {
+            return self.reject(&reject("the message has escapes that make no text"));
+        };
+        match Record::parse(&text) {
+            Ok(record) => {
+                self.take_record(&record, &batch.owner, &entry.id);
+            }
+            Err(error) => self.reject(&reject(error.what())),
+        }
+    }
+
+    /// Takes one record, and says how it was judged. `entry_id` names the entry it came in.
+    pub fn take_record(&mut self, record: &Record<'_>, owner: &str, entry_id: &str) -> Verdict {
+        let verdict = self.policy.judge(record, owner);
+        match verdict.clone() {
+            Verdict::Alert(reason, severity) => self.alert(record, owner, reason, severity),
+            Verdict::Ignore(reason) => self.ignore(reason),
+            Verdict::Reject => {
+                let fault = "the record has no eventName and eventSource that are strings";
+                self.reject(&Reject { entry_id: entry_id.to_owned(), fault });
+            }
+        }
+        verdict
+    }
+
+    /// Counts an entry that is no readable record.
+    pub fn reject(&mut self, reject: &Reject) {
+        self.entries += 1;
+        self.rejects.add(reject);
+    }
+
+    fn ignore(&mut self, reason: Reason) {
+        self.entries += 1;
+        *self.ignored.entry(reason).or_default() += 1;
+    }
+
+    fn alert(&mut self, record: &Record<'_>, owner: &str, reason: Reason, severity: Severity) {
+        // CloudTrail may deliver a record twice (CloudTrail guide, "Event delivery").
+        let repeated = record.event_id.as_deref().is_some_and(|id| !self.alerted.insert(id.into()));
+        if repeated {
+            return self.ignore(Reason::Duplicate);
+        }
+        self.entries += 1;
+        self.alerts += 1;
+        if let Some(Ok(time)) = record.event_time.as_deref().map(str::parse::<Timestamp>) {
+            self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
+        }
+        let key = IncidentKey::of(record, owner);
+        let known = self.by_key.get(&key).and_then(|at| self.incidents.get_mut(*at));
+        match known {
+            Some(incident) => incident.add(record, reason, severity),
+            None => {
+                self.by_key.insert(key.clone(), self.incidents.len());
+                self.incidents.push(Incident::new(key, record, reason, severity));
+            }
+        }
+    }
+
+    /// What was found.
+    pub fn finish(self) -> Triaged {
+        let mut incidents = self.incidents;
+        incidents.sort_by_key(|incident| std::cmp::Reverse(incident.severity));
+        Triaged {
+            entries: self.entries,
+            alerts: self.alerts,
+            ignored: self.ignored,
+            rejects: self.rejects,
+            incidents,
+            oldest: self.oldest,
+        }
+    }
+}
+
+impl Triaged {
+    /// How many entries were ignored.
+    pub fn ignored_total(&self) -> u64 {
+        self.ignored.values().sum()
+    }
+}
