@@ -281,7 +281,11 @@ impl Alert {
                 log_group,
                 log_stream: text::clean(context.log_stream, LONGEST_PLACE),
                 entry_ids: rejects.entry_ids.clone(),
-                faults: rejects.faults.iter().map(|(fault, count)| counted(fault, *count)).collect(),
+                faults: rejects
+                    .faults
+                    .iter()
+                    .map(|(fault, count)| counted(fault, *count))
+                    .collect(),
                 follow_up,
             }),
             truncated: false,

@@ -197,7 +197,8 @@ mod tests {
             ("MAX_MESSAGES", "many"),
         ]);
         let faults = faults.unwrap_err();
-        for name in ["TOPIC_ARN: is not set", "APPROVED_REGIONS: `*`", "WINDOW_MINUTES", "MAX_MES"] {
+        for name in ["TOPIC_ARN: is not set", "APPROVED_REGIONS: `*`", "WINDOW_MINUTES", "MAX_MES"]
+        {
             assert!(faults.contains(name), "{name} in {faults}");
         }
     }

@@ -92,6 +92,45 @@ impl<R: Read> Frames<R> {
         }
     }
 
+    /// The bytes up to the next newline or the end of the stream, which stay where they are; at
+    /// most about `limit` of them.
+    pub fn peek_line(&mut self, limit: usize) -> Result<&[u8], FrameError> {
+        let mut searched = 0;
+        let length = loop {
+            let ahead = self.window.get(self.start + searched..self.end).unwrap_or_default();
+            if let Some(newline) = ahead.iter().position(|b| *b == b'\n') {
+                break searched + newline;
+            }
+            searched += ahead.len();
+            if searched > limit || !self.more()? {
+                break searched;
+            }
+        };
+        Ok(self.window.get(self.start..self.start + length).unwrap_or_default())
+    }
+
+    /// The next bytes, which stay where they are: `length` of them unless the stream ends before.
+    pub fn peek_ahead(&mut self, length: usize) -> Result<&[u8], FrameError> {
+        while self.end - self.start < length && self.more()? {}
+        let end = self.end.min(self.start + length);
+        Ok(self.window.get(self.start..end).unwrap_or_default())
+    }
+
+    /// Passes over the rest of the line.
+    pub fn skip_line(&mut self) -> Result<(), FrameError> {
+        loop {
+            let ahead = self.window.get(self.start..self.end).unwrap_or_default();
+            if let Some(newline) = ahead.iter().position(|b| *b == b'\n') {
+                self.start += newline + 1;
+                return Ok(());
+            }
+            self.start = self.end;
+            if !self.more()? {
+                return Ok(());
+            }
+        }
+    }
+
     /// Takes `byte`, which must come next; `expected` names it for the error.
     pub fn take(&mut self, byte: u8, expected: &'static str) -> Result<(), FrameError> {
         match self.peek()? {

@@ -179,10 +179,8 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         summary: &mut Summary,
     ) -> Result<(), HandleError> {
         let in_digest = self.split_digest(&mut outgoing);
-        let mut messages: Vec<Message> = outgoing
-            .iter()
-            .map(|one| self.message(one, rejects, batch, invocation.now))
-            .collect();
+        let mut messages: Vec<Message> =
+            outgoing.iter().map(|one| self.message(one, rejects, batch, invocation.now)).collect();
         let mut tellings: Vec<Vec<Outgoing<'_>>> = outgoing.into_iter().map(|o| vec![o]).collect();
         if !in_digest.is_empty() {
             let incidents: Vec<&Incident> = in_digest.iter().filter_map(|o| o.incident).collect();
@@ -274,7 +272,12 @@ fn sighting_of(incident: &Incident, payload: &str, now: Timestamp) -> Sighting {
     }
 }
 
-fn sighting_of_rejects(rejects: &Rejects, batch: &Batch, payload: &str, now: Timestamp) -> Sighting {
+fn sighting_of_rejects(
+    rejects: &Rejects,
+    batch: &Batch,
+    payload: &str,
+    now: Timestamp,
+) -> Sighting {
     Sighting {
         incident: Rejects::id(&batch.owner, &batch.log_group),
         payload: payload.to_owned(),

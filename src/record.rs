@@ -128,7 +128,9 @@ impl<'a> Record<'a> {
             .find_map(|domain| Some(lower.strip_suffix(domain)?.len()));
         match (lower, suffix) {
             (lower, None) => lower,
-            (Cow::Borrowed(text), Some(length)) => Cow::Borrowed(text.get(..length).unwrap_or(text)),
+            (Cow::Borrowed(text), Some(length)) => {
+                Cow::Borrowed(text.get(..length).unwrap_or(text))
+            }
             (Cow::Owned(mut text), Some(length)) => {
                 text.truncate(length);
                 Cow::Owned(text)

@@ -1,1 +1,327 @@
-//! draft
+//! History's dialects: wherever CloudTrail records come to lie, back to records.
+//!
+//! | dialect | looks like |
+//! |---|---|
+//! | CloudTrail S3 object | `{"Records":[{...}]}`, often gzipped |
+//! | NDJSON | one record a line |
+//! | `lookup-events` output | `{"Events":[{"CloudTrailEvent":"{...}"}]}` |
+//! | EventBridge event | `{"detail":{...},"detail-type":"..."}` |
+//! | subscription payload, packed or inflated | `{"awslogs":{...}}`, `{"logEvents":[...]}` |
+//!
+//! Dialects may be mixed and nested. What is none of them is taken for a record and judged as one:
+//! an object that is no record is then a reject, and counted. Arrays are streamed; one value that
+//! is held whole has at most [`LARGEST_VALUE`] bytes.
+
+use std::io::{self, Read};
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::envelope::{Envelope, LARGEST_ENTRY, LogEntry, Reject, read_batch};
+use crate::frame::{Frame, FrameError, Frames};
+use crate::inflate::Inflate;
+use crate::record::string;
+
+/// Bytes of a line or a value outside of an array; a subscription payload has up to 6 MB.
+pub const LARGEST_VALUE: usize = 16 * 1024 * 1024;
+
+/// Something found in a source.
+#[derive(Debug)]
+pub enum Item<'a> {
+    /// The text of what should be a record.
+    Record {
+        /// The text, a JSON object.
+        text: &'a str,
+        /// The account that owns the log group it came from, where that is known.
+        owner: &'a str,
+        /// The log entry it came in, where there was one.
+        entry_id: &'a str,
+    },
+    /// Something that is not even an object.
+    Unreadable {
+        /// The bytes as they stand.
+        raw: &'a [u8],
+        /// Why it is not readable.
+        reject: Reject,
+    },
+}
+
+/// Reads a source to its end, gunzipping it where it is gzipped, and hands every item to `on_item`.
+///
+/// # Errors
+/// Where the source cannot be read on: items before that were handed over.
+pub fn read(mut source: impl Read, mut on_item: impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+    let mut magic = Vec::new();
+    source.by_ref().take(2).read_to_end(&mut magic)?;
+    let gzipped = magic == [0x1F, 0x8B];
+    let whole = io::Cursor::new(magic).chain(source);
+    if gzipped {
+        Reader::new(Inflate::new(whole, u64::MAX)).read(&mut on_item)
+    } else {
+        Reader::new(whole).read(&mut on_item)
+    }
+}
+
+struct Reader<R> {
+    frames: Frames<R>,
+    /// Whether a value that ended with its line was seen: then a line that is none is damaged.
+    by_lines: bool,
+}
+
+impl<R: Read> Reader<R> {
+    fn new(source: R) -> Self {
+        Reader { frames: Frames::new(source), by_lines: false }
+    }
+
+    fn read(mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+        while let Some(byte) = self.frames.peek()? {
+            match byte {
+                b'[' => self.array(on_item)?,
+                b'{' if self.starts_a_list()? => self.list(on_item)?,
+                b'{' => self.object(on_item)?,
+                _ => self.unreadable_line(on_item)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the object that comes next begins with a list that may be long.
+    fn starts_a_list(&mut self) -> Result<bool, FrameError> {
+        let ahead = self.frames.peek_ahead(HEAD_OF_OBJECT)?;
+        let key = ahead.strip_prefix(b"{").unwrap_or_default().trim_ascii_start();
+        let key = key.strip_prefix(b"\"").unwrap_or_default();
+        let key = key.split(|b| *b == b'"').next().unwrap_or_default();
+        Ok(LISTS.iter().any(|list| list.as_bytes() == key))
+    }
+
+    fn list(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+        self.frames.take(b'{', "the start of an object")?;
+        let mut first = true;
+        while let Some(key) = self.frames.next_key(&mut first)? {
+            if self.frames.peek()? == Some(b'[') && LISTS.contains(&key.as_str()) {
+                self.array(on_item)?;
+            } else {
+                self.frames.value(0)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn array(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+        self.frames.take(b'[', "the start of an array")?;
+        let mut first = true;
+        while self.frames.next_element(&mut first)? {
+            item(self.frames.value(LARGEST_ENTRY)?, NESTING, on_item);
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+        let line = self.frames.peek_line(LARGEST_VALUE)?;
+        if classify(line, NESTING, on_item).is_ok() {
+            self.by_lines = true;
+            return self.frames.skip_line();
+        }
+        if self.by_lines {
+            return self.unreadable_line(on_item);
+        }
+        match self.frames.value(LARGEST_VALUE) {
+            Ok(frame) => item(frame, NESTING, on_item),
+            Err(FrameError::Unexpected { .. }) => self.unreadable_line(on_item)?,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn unreadable_line(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+        let raw = self.frames.peek_line(LARGEST_VALUE)?;
+        on_item(unreadable(raw.trim_ascii_end(), "the line is not a JSON object"));
+        self.frames.skip_line()
+    }
+}
+
+/// Keys whose lists are streamed: CloudTrail's S3 objects, `lookup-events`, `filter-log-events`.
+const LISTS: &[&str] = &["Records", "Events", "events"];
+
+/// Enough of an object to see its first key.
+const HEAD_OF_OBJECT: usize = 256;
+
+/// Lists within lists that are looked into; deeper ones are no dialect of anybody.
+const NESTING: u32 = 4;
+
+fn item(frame: Frame<'_>, nesting: u32, on_item: &mut impl FnMut(Item<'_>)) {
+    match frame {
+        Frame::Whole(text) => {
+            if classify(text, nesting, on_item).is_err() {
+                on_item(unreadable(text, "it is not a JSON object"));
+            }
+        }
+        Frame::Oversize { head, .. } => on_item(unreadable(head, "it is too large for a record")),
+    }
+}
+
+fn unreadable<'a>(raw: &'a [u8], fault: &'static str) -> Item<'a> {
+    Item::Unreadable { raw, reject: Reject { entry_id: String::new(), fault } }
+}
+
+/// Not one JSON object.
+struct NotAnObject;
+
+/// Tells the dialect of one object and hands over what is in it.
+fn classify(
+    text: &[u8],
+    nesting: u32,
+    on_item: &mut impl FnMut(Item<'_>),
+) -> Result<(), NotAnObject> {
+    let text = std::str::from_utf8(text).map_err(|_| NotAnObject)?;
+    let text = text.trim();
+    if !text.starts_with('{') {
+        return Err(NotAnObject);
+    }
+    let wrapper: Wrapper<'_> = match serde_json::from_str(text) {
+        Ok(wrapper) => wrapper,
+        // A key twice: still an object, and whoever reads it as a record will refuse it.
+        Err(error) if error.is_data() => Wrapper::default(),
+        Err(_) => return Err(NotAnObject),
+    };
+    let list = wrapper.records.or(wrapper.events).or(wrapper.lower_events);
+    let list = list.filter(|_| nesting > 0);
+    let list = list.and_then(|l| serde_json::from_str::<Vec<&RawValue>>(l.get()).ok());
+    if let Some(elements) = list {
+        for element in elements {
+            item(Frame::Whole(element.get().as_bytes()), nesting - 1, on_item);
+        }
+    } else if let Some(record) = string(wrapper.cloud_trail_event) {
+        on_item(Item::Record { text: &record, owner: "", entry_id: "" });
+    } else if wrapper.awslogs.is_some() {
+        payload(text, on_item);
+    } else if wrapper.log_events.is_some() {
+        batch(text, on_item);
+    } else if wrapper.event_name.is_none() && wrapper.message.is_some() {
+        entry(LogEntry::parse(text.as_bytes()), "", on_item);
+    } else if let Some(detail) = wrapper.detail.filter(|_| wrapper.detail_type.is_some()) {
+        on_item(Item::Record { text: detail.get(), owner: "", entry_id: "" });
+    } else {
+        on_item(Item::Record { text, owner: "", entry_id: "" });
+    }
+    Ok(())
+}
+
+/// The keys that dialects are told by.
+#[derive(Deserialize, Default)]
+struct Wrapper<'a> {
+    #[serde(borrow, rename = "Records")]
+    records: Option<&'a RawValue>,
+    #[serde(borrow, rename = "Events")]
+    events: Option<&'a RawValue>,
+    #[serde(borrow, rename = "events")]
+    lower_events: Option<&'a RawValue>,
+    #[serde(borrow, rename = "CloudTrailEvent")]
+    cloud_trail_event: Option<&'a RawValue>,
+    #[serde(borrow)]
+    awslogs: Option<&'a RawValue>,
+    #[serde(borrow, rename = "logEvents")]
+    log_events: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow, rename = "eventName")]
+    event_name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<&'a RawValue>,
+    #[serde(borrow, rename = "detail-type")]
+    detail_type: Option<&'a RawValue>,
+}
+
+/// History is told as far as it can be read: entries before the damage count, and so does the
+/// damage.
+fn payload(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
+    let read = Envelope::open(text.as_bytes()).and_then(|envelope| {
+        envelope.entries(u64::MAX, |batch, found| entry(found, &batch.owner, on_item))
+    });
+    if read.is_err() {
+        on_item(unreadable(text.as_bytes(), "it is a damaged subscription payload"));
+    }
+}
+
+fn batch(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
+    let read = read_batch(|| text.as_bytes(), |batch, found| entry(found, &batch.owner, on_item));
+    if read.is_err() {
+        on_item(unreadable(text.as_bytes(), "it is a damaged batch of log entries"));
+    }
+}
+
+fn entry(found: Result<LogEntry<'_>, Reject>, owner: &str, on_item: &mut impl FnMut(Item<'_>)) {
+    let entry = match found {
+        Ok(entry) => entry,
+        Err(reject) => return on_item(Item::Unreadable { raw: b"", reject }),
+    };
+    match entry.message.unescape() {
+        Some(text) => on_item(Item::Record { text: &text, owner, entry_id: &entry.id }),
+        None => on_item(unreadable(b"", "the message has escapes that make no text")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn items(source: &[u8]) -> Vec<String> {
+        let mut seen = Vec::new();
+        read(source, |item| {
+            seen.push(match item {
+                Item::Record { text, owner, entry_id } => format!("{owner}{entry_id}{text}"),
+                Item::Unreadable { raw, reject } => {
+                    format!("{}: {}", reject.fault, String::from_utf8_lossy(raw))
+                }
+            });
+        })
+        .unwrap();
+        seen
+    }
+
+    #[test]
+    fn every_dialect_comes_back_to_records() {
+        let record = r#"{"eventName":"A"}"#;
+        let escaped = r#""{\"eventName\":\"A\"}""#;
+        for dialect in [
+            record.to_owned(),
+            format!("[{record}]"),
+            format!("{{\"Records\":[{record}]}}"),
+            format!("{{\n  \"Records\": [\n {record}\n ]\n}}\n"),
+            format!("{{\"Events\":[{{\"EventId\":\"1\",\"CloudTrailEvent\":{escaped}}}]}}"),
+            format!("{{\"version\":\"0\",\"detail-type\":\"x\",\"detail\":{record}}}"),
+            format!("{{\"NextToken\":\"x\",\"Records\":[{record}]}}"),
+        ] {
+            assert_eq!(items(dialect.as_bytes()), [record], "{dialect}");
+        }
+        let batch = format!(
+            r#"{{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[{{"id":"2","message":{escaped}}}]}}"#
+        );
+        assert_eq!(items(batch.as_bytes()), [format!("12{record}")]);
+    }
+
+    #[test]
+    fn a_damaged_line_hides_none_of_the_others() {
+        let text = "{\"a\":1}\nplain text\n{\"b\":{\"c\":1,\n{\"d\":2}\n{\"e\":\"\n\n{\"f\":3}";
+        let damaged = |raw| format!("the line is not a JSON object: {raw}");
+        let expected = [
+            "{\"a\":1}".to_owned(),
+            damaged("plain text"),
+            damaged("{\"b\":{\"c\":1,"),
+            "{\"d\":2}".to_owned(),
+            damaged("{\"e\":\""),
+            "{\"f\":3}".to_owned(),
+        ];
+        assert_eq!(items(text.as_bytes()), expected);
+    }
+
+    #[test]
+    fn objects_over_several_lines_follow_each_other() {
+        assert_eq!(items(b"{\n\"a\":1\n}\n{\n\"b\":2\n}").len(), 2);
+    }
+
+    #[test]
+    fn an_end_within_a_value_is_an_error() {
+        assert!(read(&b"{\"Records\":[{\"a\":1},{"[..], |_| ()).is_err());
+    }
+}

@@ -1,7 +1,5 @@
 //! Why an incident is an alert, what to do about it, and how to silence it.
 
-use std::fmt::Write as _;
-
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -47,31 +45,32 @@ pub fn next_steps(incident: &Incident) -> Vec<String> {
     if incident.outcome == Outcome::Success {
         steps.push("Look at what was touched, and remove what should not be there.".to_owned());
     }
-    steps.push("If all is well, approve the region or add the rule below to the policy.".to_owned());
+    steps
+        .push("If all is well, approve the region or add the rule below to the policy.".to_owned());
     steps
 }
 
 fn contain(incident: &Incident) -> String {
     let who = &incident.who;
     match who.kind.as_str() {
-        "Root" => "If not: change the root password, delete root access keys, and sign out all \
+        "Root" => "If it was not: change the root password, delete root access keys, and sign out all \
                    root sessions."
             .to_owned(),
         "IAMUser" => format!(
-            "If not: deactivate {} of IAM user {} and change its password.",
+            "If it was not: deactivate {} of IAM user {} and change its password.",
             match who.access_keys.words.first() {
                 Some(key) if who.access_keys.words.len() == 1 => format!("access key {key}"),
                 _ => "all access keys".to_owned(),
             },
             who.name
         ),
-        "AssumedRole" => "If not: revoke the active sessions of the role (IAM console, Revoke \
+        "AssumedRole" => "If it was not: revoke the active sessions of the role (IAM console, Revoke \
                           sessions) and find out who could assume it."
             .to_owned(),
-        "AWSAccount" => "If not: find the resource policy that lets this account in, and close \
+        "AWSAccount" => "If it was not: find the resource policy that lets this account in, and close \
                          it."
         .to_owned(),
-        _ => "If not: take away the permissions that made this possible.".to_owned(),
+        _ => "If it was not: take away the permissions that made this possible.".to_owned(),
     }
 }
 
@@ -81,41 +80,34 @@ const PROPOSED_DAYS: i64 = 90;
 
 /// The `[[exempt]]` rule that would silence this very incident.
 pub fn exempt(incident: &Incident, now: Timestamp) -> String {
-    let mut rule = String::from("[[exempt]]\n");
-    let mut line = |key: &str, value: &str| {
-        // Writing to a String cannot fail.
-        let _: Result<(), std::fmt::Error> = writeln!(rule, "{key} = {value}");
-    };
-    line("id", &quoted(&format!("{}-in-{}", slug(&incident.who.name), slug(&incident.region))));
-    line("reason", &quoted("say here why this is all right"));
-    line("accounts", &list([incident.account.as_str()]));
-    line("regions", &list([incident.region.as_str()]));
+    let id = format!("{}-in-{}", slug(&incident.who.name), slug(&incident.region));
+    let mut rule = vec![
+        "[[exempt]]".to_owned(),
+        format!("id = {}", quoted(&id)),
+        "reason = \"say here why this is all right\"".to_owned(),
+        format!("accounts = {}", patterns([incident.account.as_str()])),
+        format!("regions = {}", patterns([incident.region.as_str()])),
+    ];
     if let Some(pattern) = &incident.who.pattern {
-        line("principals", &list([pattern.as_str()]));
+        rule.push(format!("principals = {}", patterns([pattern.as_str()])));
     }
-    line("calls", &list(incident.calls.words.keys().map(String::as_str)));
-    let watches: Vec<&str> = incident.watches().collect();
-    if !watches.is_empty() {
-        line("watches", &format!("[{}]", watches.map_join(quoted)));
+    let calls = incident.calls.words.keys().map(String::as_str);
+    rule.push(format!("calls = {}", patterns(calls)));
+    if incident.watches().next().is_some() {
+        rule.push(format!("watches = {}", list(incident.watches().map(quoted))));
     }
     if let Ok(until) = now.checked_add(SignedDuration::from_hours(24 * PROPOSED_DAYS)) {
-        line("until", &TimeZone::UTC.to_datetime(until).date().to_string());
+        rule.push(format!("until = {}", TimeZone::UTC.to_datetime(until).date()));
     }
-    rule
+    rule.join("\n")
 }
 
-trait MapJoin {
-    fn map_join(self, each: fn(&str) -> String) -> String;
+fn patterns<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    list(words.into_iter().map(|word| quoted(&literal(word))))
 }
 
-impl<'a, I: IntoIterator<Item = &'a str>> MapJoin for I {
-    fn map_join(self, each: fn(&str) -> String) -> String {
-        self.into_iter().map(each).collect::<Vec<_>>().join(", ")
-    }
-}
-
-fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
-    format!("[{}]", words.map_join(|word| quoted(&literal(word))))
+fn list(words: impl Iterator<Item = String>) -> String {
+    format!("[{}]", words.collect::<Vec<_>>().join(", "))
 }
 
 /// A pattern that matches `word`. Patterns know no escape, so a wildcard in the word is met by the

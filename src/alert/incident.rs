@@ -115,8 +115,8 @@ const MOST_EVENTS: usize = 20;
 
 /// Characters of a name, an ARN, an id.
 const LONGEST_NAME: usize = 256;
-/// Characters of a user agent.
-const LONGEST_AGENT: usize = 200;
+/// Characters of a user agent: the program and its version stand at the front.
+const LONGEST_AGENT: usize = 96;
 
 /// What incidents are told apart by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

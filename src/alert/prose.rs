@@ -7,9 +7,7 @@ use jiff::Timestamp;
 use crate::record::{Outcome, region};
 
 use super::text::gsm;
-use super::{
-    Alert, Body, Counted, DigestBody, FollowUp, Incident, IncidentBody, UnreadableBody,
-};
+use super::{Alert, Body, Counted, DigestBody, FollowUp, Incident, IncidentBody, UnreadableBody};
 
 /// The longest SMS that is sent as one (3GPP TS 23.038: 160 characters of seven bits).
 pub const LONGEST_SMS: usize = 160;
@@ -34,13 +32,16 @@ pub fn incident_title(incident: &Incident) -> String {
 /// first two lines, what to do at the end.
 pub fn mail(alert: &Alert) -> String {
     let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _: fmt::Result = match &alert.body {
+    let written = match &alert.body {
         Body::Incident(body) => incident(&mut text, alert, body),
         Body::Digest(body) => digest(&mut text, alert, body),
         Body::Unreadable(body) => unreadable(&mut text, alert, body),
     };
-    text
+    match written {
+        Ok(()) => text,
+        // Writing to a String does not fail; the title would still say what happened.
+        Err(fmt::Error) => alert.title.clone(),
+    }
 }
 
 /// The alert as one SMS.
@@ -194,7 +195,11 @@ fn principal(out: &mut String, body: &IncidentBody) -> fmt::Result {
 }
 
 fn digest(out: &mut String, alert: &Alert, body: &DigestBody) -> fmt::Result {
-    writeln!(out, "{} more incidents, {} calls, gravest: {}.", body.incidents, body.count, alert.severity)?;
+    writeln!(
+        out,
+        "{} more incidents, {} calls, gravest: {}.",
+        body.incidents, body.count, alert.severity
+    )?;
     writeln!(out, "They came beyond the number of messages that one invocation may send.")?;
     writeln!(out, "\nBY ACCOUNT AND REGION")?;
     counted_lines(out, &body.by_region)?;

@@ -11,15 +11,25 @@ const MOST_MEMBERS: usize = 2000;
 /// order, some perhaps more than once.
 pub fn of(record: &Record<'_>, mut found: impl FnMut(&str)) {
     let mut left = MOST_MEMBERS;
-    for part in [record.resources, record.request_parameters, record.response_elements] {
+    let parts = [
+        (record.resources, is_arn as fn(&str, &str) -> bool),
+        // What was asked for goes by its name; an answer is full of names that mean nothing.
+        (record.request_parameters, |key, text| is_arn(key, text) || is_name(key, text)),
+        (record.response_elements, is_arn),
+    ];
+    for (part, names_a_resource) in parts {
         let Some(part) = part else { continue };
         // Deeper than serde_json goes, or numbers beyond f64: then nothing is shown of this part.
         let Ok(value) = serde_json::from_str::<Value>(part.get()) else { continue };
-        walk("", &value, &mut left, &mut found);
+        walk("", &value, &mut left, &mut |key, text| {
+            if names_a_resource(key, text) {
+                found(text);
+            }
+        });
     }
 }
 
-fn walk(key: &str, value: &Value, left: &mut usize, found: &mut impl FnMut(&str)) {
+fn walk(key: &str, value: &Value, left: &mut usize, found: &mut impl FnMut(&str, &str)) {
     if *left == 0 || is_secret(key) {
         return;
     }
@@ -31,7 +41,7 @@ fn walk(key: &str, value: &Value, left: &mut usize, found: &mut impl FnMut(&str)
         Value::Array(elements) => {
             elements.iter().for_each(|value| walk(key, value, left, found));
         }
-        Value::String(text) if is_resource(key, text) => found(text),
+        Value::String(text) => found(key, text),
         _ => {}
     }
 }
@@ -56,7 +66,8 @@ fn is_naming(key: &str) -> bool {
     ["Id", "ID", "Arn", "ARN", "Name"].iter().any(|end| key.ends_with(end)) || key == "name"
 }
 
-fn is_resource(key: &str, text: &str) -> bool {
+/// An ARN, the id in an `...Id` member, or an id as EC2 makes them.
+fn is_arn(key: &str, text: &str) -> bool {
     /// Who, when and how rather than what.
     const NOISE: &[&str] = &[
         "accountId",
@@ -66,15 +77,30 @@ fn is_resource(key: &str, text: &str) -> bool {
         "availabilityZoneId",
         "principalId",
         "accessKeyId",
-        "dnsName",
-        "privateDnsName",
-        "publicDnsName",
-        "rootDeviceName",
-        "deviceName",
+        "reservationId",
+        "attachmentId",
     ];
+    let noise = NOISE.iter().any(|word| ends_with_word(key, word));
     text.starts_with("arn:")
-        || (is_naming(key) && !NOISE.contains(&key) && !text.is_empty() && text.len() <= 256)
-        || is_id(text)
+        || (ends_with_word(key, "id") && !noise && (1..=LONGEST).contains(&text.len()))
+        || (is_id(text) && !noise)
+}
+
+/// The name in a `name` or `...Name` member.
+fn is_name(key: &str, text: &str) -> bool {
+    (key == "name" || key.ends_with("Name"))
+        && key != "deviceName"
+        && (1..=LONGEST).contains(&text.len())
+}
+
+/// Bytes of an id or a name; what is longer is neither.
+const LONGEST: usize = 256;
+
+/// Whether `key` is `word` or ends with it in camel case: `groupOwnerId` ends with `ownerId`.
+fn ends_with_word(key: &str, word: &str) -> bool {
+    let Some(start) = key.len().checked_sub(word.len()) else { return false };
+    let end = key.get(start..).unwrap_or_default();
+    end.eq_ignore_ascii_case(word) && (start == 0 || end.starts_with(|c: char| c.is_uppercase()))
 }
 
 /// `i-0123456789abcdef0`: a short word and a long hexadecimal number.

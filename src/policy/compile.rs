@@ -171,4 +171,3 @@ impl Faults {
         self.0.push(PolicyFault { place: place.clone(), what, hint });
     }
 }
-

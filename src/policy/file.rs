@@ -211,7 +211,12 @@ impl<'t> Reader<'t> {
         let matcher = self.matcher(table, &id, span)?;
         let watches = watches.into_iter().map(|watch| watch.value).collect();
         // A date that cannot be read must not make an exemption that never ends.
-        Some(Exempt { matcher, id: id.into(), until: until.map_or(Some(None), |u| u.map(Some))?, watches })
+        Some(Exempt {
+            matcher,
+            id: id.into(),
+            until: until.map_or(Some(None), |u| u.map(Some))?,
+            watches,
+        })
     }
 
     fn rule_id(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<String> {
@@ -408,7 +413,11 @@ impl<'t> Reader<'t> {
         let strings = self.strings(item);
         if item.get_ref().as_array().is_some_and(|array| array.iter().next().is_none()) {
             let hint = "name something, or leave the key out";
-            self.fault(item.span(), format!("`{key}` is empty and would match nothing"), Some(hint));
+            self.fault(
+                item.span(),
+                format!("`{key}` is empty and would match nothing"),
+                Some(hint),
+            );
         }
         Some(Patterns::new(strings.iter().map(|string| &string.value)))
     }

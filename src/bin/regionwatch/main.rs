@@ -1,2 +1,69 @@
-//! draft
-fn main(){}
+//! The command line: the Lambda's code path on files.
+
+#![cfg_attr(feature = "aws", recursion_limit = "256")] // the SDK's futures nest deep
+
+mod input;
+mod invoke;
+mod output;
+mod pack;
+mod scan;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Alerts on AWS activity in regions that nobody approved, read-only calls excepted.
+#[derive(Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Handle subscription payloads as the Lambda function does; alerts go to stdout
+    Invoke(invoke::Args),
+    /// Judge history: CloudTrail files, folders of them, or - for standard input
+    Scan(scan::Args),
+    /// Make a subscription payload from records, for local invokes
+    Pack(pack::Args),
+}
+
+/// How a command ended well.
+enum Done {
+    /// Nothing to say by exit code.
+    Fine,
+    /// Alerts were found, and the caller wants to know by exit code.
+    AlertsFound,
+    /// Some of the input was bad; it was said on stderr, and the rest was done.
+    BadInput,
+}
+
+impl Done {
+    /// Bad input matters more than alerts: it may hide some.
+    fn after(faults: usize, alerts_found: bool) -> Self {
+        match (faults, alerts_found) {
+            (0, false) => Done::Fine,
+            (0, true) => Done::AlertsFound,
+            _ => Done::BadInput,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Invoke(args) => invoke::run(args),
+        Command::Scan(args) => scan::run(args),
+        Command::Pack(args) => pack::run(args),
+    };
+    match done {
+        Ok(Done::Fine) => ExitCode::SUCCESS,
+        Ok(Done::AlertsFound) => ExitCode::from(1),
+        Ok(Done::BadInput) => ExitCode::from(2),
+        Err(fault) => {
+            output::complain(&fault);
+            ExitCode::from(2)
+        }
+    }
+}

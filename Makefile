@@ -1,0 +1,68 @@
+# `make demo` and `make test` are all that a newcomer needs; `make help` lists the rest.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+TOOLS := $(VENV)/.installed
+# cargo-lambda, its linker and sam live in the virtual environment.
+IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0
+# `sam validate` wants a region to look things up in; nothing is sent there.
+VALIDATE := $(IN_VENV) AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
+RECORDS := $(wildcard events/records/*)
+
+.PHONY: help demo test build validate events deploy lint clean cargo python
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+demo: cargo ## See alerts made from the sample payloads (no AWS account, no AWS SDK)
+	cargo run --locked --quiet -- invoke events/*.json
+
+test: cargo build validate ## Run every test, end to end ones included
+	REGIONWATCH_E2E=required cargo test --locked
+
+build: cargo $(TOOLS) ## Build the Lambda function as it is deployed
+	$(IN_VENV) sam build
+
+validate: $(TOOLS) ## Check the template
+	$(VALIDATE) sam validate
+	$(VALIDATE) sam validate --lint
+	$(VENV)/bin/cfn-lint template.yaml
+
+deploy: cargo $(TOOLS) ## Build and deploy: make deploy ARGS='--parameter-overrides LogGroupName=...'
+	$(IN_VENV) sam build
+	$(IN_VENV) sam deploy $(ARGS)
+
+lint: cargo ## What CI checks besides the tests
+	cargo fmt --check
+	cargo check --locked --lib --no-default-features
+	cargo clippy --locked --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --all-features --document-private-items
+
+events: cargo ## Pack the sample records into payloads again
+	cargo build --locked --quiet
+	for record in $(RECORDS); do \
+		name=$${record##*/}; \
+		target/debug/regionwatch pack "$$record" >"events/$${name%.*}.json"; \
+	done
+	target/debug/regionwatch pack --control >events/control-message.json
+
+clean: ## Remove everything that was built or installed here
+	rm -rf target .aws-sam $(VENV)
+
+cargo:
+	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "a C compiler is missing: install gcc or clang (Debian: apt-get install gcc)" >&2; exit 1; }
+
+python:
+	@command -v python3 >/dev/null || { echo "python3 is missing (Debian: apt-get install python3)" >&2; exit 1; }
+	@python3 -c 'import venv, ensurepip' 2>/dev/null || { echo "python3 lacks venv (Debian: apt-get install python3-venv)" >&2; exit 1; }
+
+$(TOOLS): requirements.txt | python
+	rm -rf $(VENV)
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
