@@ -16,7 +16,7 @@ RECORDS := $(wildcard events/records/*)
 .PHONY: help demo test build validate events deploy lint clean cargo python
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
 
 demo: cargo ## See alerts made from the sample payloads (no AWS account, no AWS SDK)
 	cargo run --locked --quiet -- invoke events/*.json
