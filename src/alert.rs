@@ -104,7 +104,7 @@ pub struct IncidentBody {
     pub why: String,
     /// What to do.
     pub next_steps: Vec<String>,
-    /// The rule, as TOML, that would silence this incident.
+    /// The rule, as TOML, that would silence this incident; empty where it would not fit.
     pub exempt: String,
     /// The technique of MITRE ATT&CK that it looks like.
     pub mitre: Option<Mitre>,
@@ -398,10 +398,15 @@ impl IncidentBody {
             || cut_list(&mut self.events, SHORTEST_LIST)
             || cut_list(&mut self.source_ips, SHORTEST_LIST)
             || cut_list(&mut self.principal.sessions, SHORTEST_LIST)
+            || cut_list(&mut self.principal.access_key_ids, SHORTEST_LIST)
             || cut_list(&mut self.error_codes, SHORTEST_LIST)
+            // A rule without some of its calls would silence something else than it says.
+            || !std::mem::take(&mut self.exempt).is_empty()
             || cut_list(&mut self.calls, SHORTEST_LIST)
             || cut_list(&mut self.reasons, SHORTEST_LIST)
             || cut_list(&mut self.resources, 0)
+            || cut_list(&mut self.error_codes, 0)
+            || cut_list(&mut self.next_steps, 0)
     }
 }
 

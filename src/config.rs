@@ -133,8 +133,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let codes: Vec<&str> = list.split(',').map(str::trim).filter(|c| !c.is_empty()).collect();
         match Patterns::regions(&codes) {
             Ok(patterns) => Some(patterns),
-            Err((_, what)) => {
-                self.fault(APPROVED_REGIONS, what);
+            Err(faults) => {
+                self.fault(APPROVED_REGIONS, faults.to_string());
                 None
             }
         }

@@ -21,7 +21,7 @@ use crate::record::{Access, Outcome, Record};
 pub use calls::CallTable;
 pub use fault::{Place, PolicyFault, PolicyFaults};
 pub use file::PolicyFile;
-pub use pattern::Patterns;
+pub use pattern::{Patterns, RegionFaults};
 pub use rule::{Call, Exempt, Watch};
 
 /// The default policy, whose every entry says why it is there.

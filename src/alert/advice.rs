@@ -53,9 +53,11 @@ pub fn next_steps(incident: &Incident) -> Vec<String> {
 fn contain(incident: &Incident) -> String {
     let who = &incident.who;
     match who.kind.as_str() {
-        "Root" => "If it was not: change the root password, delete root access keys, and sign out all \
+        "Root" => {
+            "If it was not: change the root password, delete root access keys, and sign out all \
                    root sessions."
-            .to_owned(),
+                .to_owned()
+        }
         "IAMUser" => format!(
             "If it was not: deactivate {} of IAM user {} and change its password.",
             match who.access_keys.words.first() {
@@ -64,12 +66,16 @@ fn contain(incident: &Incident) -> String {
             },
             who.name
         ),
-        "AssumedRole" => "If it was not: revoke the active sessions of the role (IAM console, Revoke \
+        "AssumedRole" => {
+            "If it was not: revoke the active sessions of the role (IAM console, Revoke \
                           sessions) and find out who could assume it."
-            .to_owned(),
-        "AWSAccount" => "If it was not: find the resource policy that lets this account in, and close \
+                .to_owned()
+        }
+        "AWSAccount" => {
+            "If it was not: find the resource policy that lets this account in, and close \
                          it."
-        .to_owned(),
+            .to_owned()
+        }
         _ => "If it was not: take away the permissions that made this possible.".to_owned(),
     }
 }

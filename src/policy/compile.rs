@@ -137,7 +137,9 @@ impl Faults {
             let globals = file.globals.iter().map(|at| ("global", at.value.rule_id(), &at.place));
             let watches = file.watches.iter().map(|at| ("watch", at.value.rule_id(), &at.place));
             let exempts = file.exempts.iter().map(|at| ("exempt", at.value.rule_id(), &at.place));
-            for (kind, id, place) in globals.chain(watches).chain(exempts) {
+            let mut rules: Vec<_> = globals.chain(watches).chain(exempts).collect();
+            rules.sort_by_key(|(_, _, place)| *place);
+            for (kind, id, place) in rules {
                 if let Some(first) = in_file.insert(id, place) {
                     let hint = format!("the first is at {first}; give each its own id");
                     self.add(place, format!("the id `{id}` is used twice"), Some(hint));

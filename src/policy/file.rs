@@ -17,7 +17,7 @@ use crate::record::{Access, Outcome};
 use super::calls::CallAccess;
 use super::fault::{Place, PolicyFault, PolicyFaults};
 use super::rule::{CallPattern, Exempt, Matcher, Members, Value, Watch};
-use super::{Account, Global, Patterns, Severity};
+use super::{Account, Global, Patterns, RegionFaults, Severity};
 
 /// What one file says; a key that it does not name is `None`, and inherited.
 #[derive(Debug, Default)]
@@ -51,7 +51,8 @@ impl PolicyFile {
     pub fn parse(name: &str, text: &str) -> Result<Self, PolicyFaults> {
         let mut reader = Reader { file: name.into(), text, faults: Vec::new() };
         let (table, syntax) = DeTable::parse_recoverable(text);
-        for error in &syntax {
+        // What the parser finds behind the first error mostly follows from it.
+        if let Some(error) = syntax.first() {
             let message = error.message().lines().collect::<Vec<_>>().join(", ");
             reader.fault(error.span().unwrap_or(0..0), message, None);
         }
@@ -128,9 +129,10 @@ impl<'t> Reader<'t> {
         }
         let Some(calls) = self.table_of(table, "calls") else { return };
         for (key, item) in calls {
-            let Some((service, name)) = self.call(key.get_ref(), key.span()) else { continue };
+            let place = self.place(key.span());
+            let Some((service, name)) = self.call(key.get_ref(), place) else { continue };
             if name.contains(['*', '?']) || service.contains(['*', '?']) {
-                let hint = "name single calls here; globs belong in rules";
+                let hint = "name single calls here, for globs belong in rules";
                 self.fault(key.span(), format!("`{}` is a glob", key.get_ref()), Some(hint));
             } else if let Some(access) = self.call_access(item) {
                 file.calls.push((service.to_owned(), name.to_owned(), access));
@@ -246,8 +248,8 @@ impl<'t> Reader<'t> {
 
     fn call_patterns(&mut self, item: Item<'_, 't>) -> Vec<CallPattern> {
         let mut patterns = Vec::new();
-        for At { value, .. } in self.strings(item) {
-            if let Some((service, name)) = self.call(&value, item.span()) {
+        for At { value, place } in self.strings(item) {
+            if let Some((service, name)) = self.call(&value, place) {
                 let (service, name) = (Patterns::new([service]), Patterns::new([name]));
                 patterns.push(CallPattern { service, name });
             }
@@ -255,14 +257,14 @@ impl<'t> Reader<'t> {
         patterns
     }
 
-    fn call<'c>(&mut self, call: &'c str, span: Range<usize>) -> Option<(&'c str, &'c str)> {
+    fn call<'c>(&mut self, call: &'c str, place: Place) -> Option<(&'c str, &'c str)> {
         match call.split_once(':') {
             Some((service, name)) if !service.is_empty() && !name.is_empty() => {
                 Some((service, name))
             }
             _ => {
                 let hint = "write service:Name, such as ec2:RunInstances";
-                self.fault(span, format!("`{call}` is no call"), Some(hint));
+                self.fault_at(place, format!("`{call}` is no call"), Some(hint));
                 None
             }
         }
@@ -340,15 +342,20 @@ impl<'t> Reader<'t> {
         let codes = self.strings(item);
         let values: Vec<&str> = codes.iter().map(|code| code.value.as_str()).collect();
         match Patterns::regions(&values) {
-            Ok(patterns) => Some(patterns),
-            Err((index, what)) => {
-                let place = index.and_then(|index| codes.get(index)).map(|code| code.place.clone());
-                let place = place.unwrap_or_else(|| self.place(item.span()));
+            Ok(patterns) => return Some(patterns),
+            Err(RegionFaults::Members(members)) => {
+                for (index, what) in members {
+                    let place = codes.get(index).map(|code| code.place.clone());
+                    let place = place.unwrap_or_else(|| self.place(item.span()));
+                    self.fault_at(place, what, None);
+                }
+            }
+            Err(empty @ RegionFaults::Empty) => {
                 let hint = "list the regions you use, such as [\"us-east-1\", \"eu-*\"]";
-                self.fault_at(place, what, Some(hint));
-                None
+                self.fault(item.span(), empty.to_string(), Some(hint));
             }
         }
+        None
     }
 
     fn drop_rules(&mut self, table: &DeTable<'t>) -> Vec<At<String>> {
@@ -499,8 +506,8 @@ impl<'t> Reader<'t> {
     }
 
     fn fault_type(&mut self, item: Item<'_, 't>, wanted: &str) {
-        let what = format!("{wanted} is wanted, not {}", with_article(item.get_ref().type_str()));
-        self.fault(item.span(), what, None);
+        let what = format!("{} stands here", with_article(item.get_ref().type_str()));
+        self.fault(item.span(), what, Some(&format!("wanted is {wanted}")));
     }
 
     fn fault(&mut self, span: Range<usize>, what: String, hint: Option<&str>) {

@@ -15,6 +15,17 @@ enum Pattern {
     Glob(WildMatch),
 }
 
+/// What is wrong with a list of approved regions.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RegionFaults {
+    /// There is nothing in it: then every call everywhere would alert.
+    #[error("no region is approved")]
+    Empty,
+    /// These members, by their index, are no regions.
+    #[error("{}", .0.iter().map(|(_, what)| what.as_str()).collect::<Vec<_>>().join("; "))]
+    Members(Vec<(usize, String)>),
+}
+
 impl Patterns {
     /// Patterns of any shape.
     pub fn new<S: AsRef<str>>(patterns: impl IntoIterator<Item = S>) -> Self {
@@ -24,14 +35,18 @@ impl Patterns {
     /// Approved regions: codes such as `eu-west-1`, or globs such as `eu-*`.
     ///
     /// # Errors
-    /// What is wrong with the list or one of its members, and which (by index, none for the list).
-    pub fn regions<S: AsRef<str>>(codes: &[S]) -> Result<Self, (Option<usize>, String)> {
+    /// All that is wrong with the list.
+    pub fn regions<S: AsRef<str>>(codes: &[S]) -> Result<Self, RegionFaults> {
         if codes.is_empty() {
-            return Err((None, "no region is approved".to_owned()));
+            return Err(RegionFaults::Empty);
         }
-        for (index, code) in codes.iter().enumerate() {
-            let code = code.as_ref();
-            check_region(code).map_err(|what| (Some(index), format!("`{code}` {what}")))?;
+        let faults = codes.iter().enumerate().filter_map(|(index, code)| {
+            let what = check_region(code.as_ref()).err()?;
+            Some((index, format!("`{}` {what}", code.as_ref())))
+        });
+        let faults: Vec<_> = faults.collect();
+        if !faults.is_empty() {
+            return Err(RegionFaults::Members(faults));
         }
         Ok(Patterns::new(codes.iter().map(|code| code.as_ref().trim())))
     }
@@ -98,11 +113,14 @@ mod tests {
         assert!(regions.matches("eu-south-2"));
         assert!(!regions.matches("us-east-2"));
         let fault = |codes: &[&str]| Patterns::regions(codes).unwrap_err();
-        assert_eq!(fault(&[]).0, None);
-        assert!(fault(&["us-east-1", "*"]).1.contains("every region"));
-        assert_eq!(fault(&["us-east-1", "**?"]).0, Some(1));
+        assert_eq!(fault(&[]), RegionFaults::Empty);
+        assert!(fault(&["us-east-1", "*"]).to_string().contains("every region"));
+        let RegionFaults::Members(members) = fault(&["us-east", "us-east-1", "**?"]) else {
+            panic!("no members")
+        };
+        assert_eq!(members.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [0, 2]);
         for code in ["us-east", "eu_west_1", "eu west*", "", "us-east-1a"] {
-            assert!(fault(&[code]).1.contains("is no region"), "{code}");
+            assert!(fault(&[code]).to_string().contains("is no region"), "{code}");
         }
     }
 }

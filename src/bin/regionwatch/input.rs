@@ -37,7 +37,7 @@ impl PolicyArgs {
             return Ok(policy);
         }
         let approved = Patterns::regions(&self.approved_regions);
-        let approved = approved.map_err(|(_, what)| format!("--approved-regions: {what}"))?;
+        let approved = approved.map_err(|faults| format!("--approved-regions: {faults}"))?;
         Ok(policy.with_approved_regions(approved))
     }
 }

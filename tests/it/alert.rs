@@ -1,0 +1,207 @@
+//! Alerts as receivers see them: golden texts, the contract, the limits, the way to silence one.
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use regionwatch::alert::message::LARGEST;
+use regionwatch::alert::{Alert, Context, Incident, IncidentKey, Message};
+use regionwatch::envelope::Envelope;
+use regionwatch::policy::{Policy, Reason, Severity};
+use regionwatch::record::Record;
+use regionwatch::triage::{Triage, Triaged};
+use serde_json::{Value, json};
+
+use crate::samples::payload;
+
+fn now() -> Timestamp {
+    "2026-11-23T12:00:00Z".parse().unwrap()
+}
+
+fn context() -> Context<'static> {
+    Context {
+        now: now(),
+        account_name: Some("production"),
+        owner: "111122223333",
+        log_group: "trail",
+        log_stream: "stream",
+    }
+}
+
+fn triaged(name: &str, policy: &Policy) -> Triaged {
+    let payload = payload(name);
+    let mut triage = Triage::new(policy);
+    let envelope = Envelope::open(&payload).unwrap();
+    envelope.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+    triage.finish()
+}
+
+/// The messages of a sample, one an incident.
+fn messages(name: &str) -> Vec<Message> {
+    let triaged = triaged(name, &Policy::embedded().unwrap());
+    let alerts = triaged.incidents.iter().map(|i| Alert::of_incident(i, None, &context()));
+    let rejects =
+        (triaged.rejects.count > 0).then(|| Alert::of_rejects(&triaged.rejects, None, &context()));
+    alerts.chain(rejects).map(Message::new).collect()
+}
+
+fn texts(message: &Message) -> Value {
+    serde_json::from_str(&message.structure).unwrap()
+}
+
+/// Subject, SMS and mail of a message.
+fn readable(message: &Message) -> String {
+    let texts = texts(message);
+    let sms = texts["sms"].as_str().unwrap();
+    format!("Subject: {}\nSMS: {sms}\n\n{}", message.subject, texts["default"].as_str().unwrap())
+}
+
+#[test]
+fn mails_read_as_they_should() {
+    for name in ["root", "trail-tampering", "denied-by-scp", "region-enabled", "unreadable"] {
+        let all: Vec<String> = messages(name).iter().map(readable).collect();
+        insta::assert_snapshot!(format!("mail-{name}"), all.join("\n\n---\n\n"));
+    }
+}
+
+#[test]
+fn the_contract_is_stable() {
+    let alert: Value = serde_json::from_str(&messages("sensitive-read")[0].json()).unwrap();
+    insta::assert_snapshot!("contract", serde_json::to_string_pretty(&alert).unwrap());
+}
+
+#[test]
+fn every_protocol_gets_its_text_and_filters_get_attributes() {
+    let message = &messages("root")[0];
+    let texts = texts(message);
+    assert_eq!(texts["default"], texts["email"]);
+    for machine in ["sqs", "lambda", "http", "https", "firehose"] {
+        assert_eq!(texts[machine], message.json(), "{machine}");
+    }
+    let attributes: Vec<String> =
+        message.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let expected = [
+        "severity=critical",
+        "reason=mutating-call",
+        "account=444455556666",
+        "region=eu-north-1",
+        "principal_type=Root",
+        "outcome=success",
+    ];
+    assert_eq!(attributes, expected);
+}
+
+#[test]
+fn the_proposed_exemption_silences_its_incident_and_nothing_else() {
+    for name in ["mutating-unapproved-region", "trail-tampering", "region-enabled", "storm"] {
+        let before = triaged(name, &Policy::embedded().unwrap());
+        let alert = Alert::of_incident(&before.incidents[0], None, &context());
+        let alert: Value = serde_json::from_str(&Message::new(alert).json()).unwrap();
+        let rule = alert["exempt"].as_str().unwrap();
+        let policy = Policy::with_user_file("mine.toml", rule)
+            .unwrap_or_else(|faults| panic!("{faults} in\n{rule}"));
+        let after = triaged(name, &policy);
+        let silenced: Vec<_> = after
+            .ignored
+            .iter()
+            .filter(|(reason, _)| matches!(reason, Reason::Exempt(_)))
+            .collect();
+        assert_eq!(silenced.len(), 1, "{name}");
+        assert!(*silenced[0].1 >= before.incidents[0].count, "{name}");
+        assert!(after.incidents.iter().all(|i| i.id != before.incidents[0].id), "{name}");
+        let other = triaged("root", &policy);
+        assert_eq!(other.alerts, 1, "{name} silences root");
+    }
+}
+
+#[test]
+fn links_go_to_the_partition_and_region_of_the_record() {
+    let link = |region: &str, category: &str| {
+        let record = json!({"eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
+            "awsRegion": region, "eventID": "e-1", "eventCategory": category})
+        .to_string();
+        let record = Record::parse(&record).unwrap();
+        let key = IncidentKey::of(&record, "");
+        let incident = Incident::new(key, &record, Reason::MutatingCall, Severity::High);
+        let alert = Message::new(Alert::of_incident(&incident, None, &context())).json();
+        let alert: Value = serde_json::from_str(&alert).unwrap();
+        alert["events"][0]["console_url"].as_str().map(str::to_owned)
+    };
+    let expected = |region: &str, domain: &str| {
+        Some(format!("https://{region}.{domain}/cloudtrailv2/home?region={region}#/events/e-1"))
+    };
+    for (region, domain) in [
+        ("eu-west-3", "console.aws.amazon.com"),
+        ("cn-north-1", "console.amazonaws.cn"),
+        ("us-gov-west-1", "console.amazonaws-us-gov.com"),
+        ("eusc-de-east-1", "console.amazonaws-eusc.eu"),
+    ] {
+        assert_eq!(link(region, "Management"), expected(region, domain));
+    }
+    assert_eq!(link("eu-west-3", "Data"), None);
+    assert_eq!(link("evil.example.com/?", "Management"), None);
+}
+
+#[test]
+fn a_digest_of_thousands_of_incidents_fits() {
+    let record = |user: usize| {
+        json!({"eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
+            "awsRegion": format!("xx-west-{user}"), "userIdentity": {"arn": format!("arn:{user}")}})
+        .to_string()
+    };
+    let incidents: Vec<Incident> = (0..5000)
+        .map(|user| {
+            let text = record(user);
+            let record = Record::parse(&text).unwrap();
+            let key = IncidentKey::of(&record, "");
+            Incident::new(key, &record, Reason::MutatingCall, Severity::High)
+        })
+        .collect();
+    let incidents: Vec<&Incident> = incidents.iter().collect();
+    let message = Message::new(Alert::digest(&incidents, "request"));
+    assert!(message.size() <= LARGEST, "{}", message.size());
+    assert!(message.alert.truncated);
+    let alert: Value = serde_json::from_str(&message.json()).unwrap();
+    assert_eq!(alert["incidents"], 5000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn hostile_records_make_messages_that_sns_takes(
+        text in ".{0,300}",
+        large in "[\"\\\\a-z\u{1F600}\u{202E}]{0,40}",
+        repeat in 1_usize..300,
+        count in 1_usize..40,
+    ) {
+        let large = large.repeat(repeat);
+        let record = |n: usize| json!({
+            "eventSource": text, "eventName": format!("{text}{n}"), "awsRegion": large,
+            "eventID": format!("{large}{n}"), "userAgent": format!("{n}{large}"),
+            "errorCode": format!("{n}{large}"), "sourceIPAddress": format!("{n}{text}"),
+            "recipientAccountId": text,
+            "userIdentity": {"type": text, "arn": large, "accessKeyId": format!("{n}{large}")},
+            "requestParameters": {"aId": format!("{n}{text}"), "bName": format!("{n}b{text}"),
+                "c": {"dArn": format!("arn:{n}{text}{text}")}},
+        }).to_string();
+        let first = record(0);
+        let first = Record::parse(&first).unwrap();
+        let key = IncidentKey::of(&first, "");
+        let mut incident = Incident::new(key, &first, Reason::MutatingCall, Severity::High);
+        for n in 1..count {
+            let text = record(n);
+            incident.add(&Record::parse(&text).unwrap(), Reason::MutatingCall, Severity::High);
+        }
+        let message = Message::new(Alert::of_incident(&incident, None, &context()));
+        prop_assert!(message.size() <= LARGEST, "{} bytes", message.size());
+        prop_assert!((1..=99).contains(&message.subject.len()));
+        prop_assert!(message.subject.bytes().all(|b| (b' '..=b'~').contains(&b)));
+        prop_assert!(message.attributes.iter().all(|(_, value)| !value.is_empty()));
+        let texts = texts(&message);
+        prop_assert!(texts["sms"].as_str().unwrap().chars().count() <= 160);
+        prop_assert!(texts["sms"].as_str().unwrap().is_ascii());
+        let mail = texts["default"].as_str().unwrap();
+        prop_assert!(!mail.chars().any(|c| c.is_control() && c != '\n'));
+        let reordered = mail.contains('\u{202E}');
+        prop_assert!(!reordered);
+    }
+}

@@ -1,0 +1,181 @@
+//! The command line, as people use it.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+use crate::samples::events;
+
+fn regionwatch(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_regionwatch"));
+    command.args(arguments).current_dir(events()).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn gzip(content: &str, path: &Path) {
+    let mut gzip = GzEncoder::new(fs::File::create(path).unwrap(), Compression::fast());
+    gzip.write_all(content.as_bytes()).unwrap();
+    gzip.finish().unwrap();
+}
+
+#[test]
+fn invoke_prints_alerts_and_says_what_was_ignored() {
+    let output = regionwatch(&["invoke", "unreadable.json", "control-message.json"]);
+    assert!(output.status.success());
+    let text = stdout(&output);
+    assert!(
+        text.contains("Subject: [high] platform-admin called rds:CreateDBInstance in ca-west-1")
+    );
+    assert!(text.contains("2 ignored (1 approved-region, 1 read-only), 3 unreadable"), "{text}");
+    assert!(text.contains("control-message.json: a control message"), "{text}");
+}
+
+#[test]
+fn invoke_as_json_prints_one_alert_a_line_and_nothing_else() {
+    let output = regionwatch(&["invoke", "--format", "json", "trail-tampering.json"]);
+    let alerts = lines(&output);
+    assert_eq!(alerts.len(), 2);
+    assert!(alerts.iter().all(|alert| alert["version"] == "1" && alert["kind"] == "incident"));
+    assert!(stderr(&output).contains("3 alerts"));
+}
+
+#[test]
+fn exit_codes_tell_alerts_from_bad_input() {
+    let code = |arguments: &[&str]| regionwatch(arguments).status.code().unwrap();
+    assert_eq!(code(&["invoke", "root.json"]), 0);
+    assert_eq!(code(&["invoke", "--exit-code", "root.json"]), 1);
+    assert_eq!(code(&["invoke", "--exit-code", "approved-region.json"]), 0);
+    assert_eq!(code(&["invoke", "--exit-code", "root.json", "no-such-file"]), 2);
+    assert_eq!(code(&["invoke", "records/root.json"]), 2);
+    assert_eq!(code(&["scan", "--exit-code", "records/root.json"]), 1);
+    assert_eq!(code(&["scan", "no-such-file"]), 2);
+    assert_eq!(code(&["nonsense"]), 2);
+}
+
+#[test]
+fn a_topic_needs_the_sdk_and_must_be_one() {
+    let topic = "arn:aws:sns:us-east-1:111122223333:alerts";
+    let output = regionwatch(&["invoke", "--topic-arn", &format!("{topic}.fifo"), "root.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("FIFO"));
+    if cfg!(not(feature = "aws")) {
+        let output = regionwatch(&["invoke", "--topic-arn", topic, "root.json"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains("--features aws"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn bad_payloads_are_named_and_hide_none_of_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let bad = folder.path().join("bad.json");
+    let cases = [
+        ("{\"awslogs\":{\"data\":\"H4sIAAA", "is not JSON: wrong at line 1"),
+        ("{\"awslogs\":{\"data\":\"H4sIAAAAAAAA/6tW\"}}", "the gzip data ends"),
+        ("{\"awslogs\":{\"data\":\"*\"}}", "is not base64"),
+        ("{\"Records\":[]}", "it looks like an S3"),
+    ];
+    for (payload, expected) in cases {
+        fs::write(&bad, payload).unwrap();
+        let output = regionwatch(&["invoke", bad.to_str().unwrap(), "root.json"]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(expected), "{} for {payload}", stderr(&output));
+        assert!(stdout(&output).contains("Subject: [critical] root"));
+    }
+}
+
+#[test]
+fn a_policy_with_faults_is_refused_with_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = folder.path().join("policy.toml");
+    fs::write(&policy, "approved_regions = []\nsing_ins = \"alert\"\n").unwrap();
+    let path = policy.to_str().unwrap();
+    let output = regionwatch(&["scan", "--policy", path, "records/root.json"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = stderr(&output);
+    assert!(told.contains(&format!("{path}:1:20: no region is approved")), "{told}");
+    assert!(told.contains(&format!("{path}:2:1: unknown key `sing_ins`; did you mean")), "{told}");
+    let output = regionwatch(&["scan", "--approved-regions", "eu-west-1,*", "records/root.json"]);
+    assert!(stderr(&output).contains("every region"), "{}", stderr(&output));
+}
+
+#[test]
+fn scan_reads_folders_of_gzipped_objects_in_the_order_of_their_paths() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = folder.path().join("AWSLogs/2026/11/20");
+    fs::create_dir_all(&day).unwrap();
+    for (name, region) in [("b", "eu-west-2"), ("a", "eu-west-3"), ("c", "us-east-1")] {
+        let record = json!({"eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
+            "awsRegion": region, "eventID": name});
+        gzip(&json!({"Records": [record]}).to_string(), &day.join(format!("{name}.json.gz")));
+    }
+    let digests = folder.path().join("AWSLogs/CloudTrail-Digest");
+    fs::create_dir_all(&digests).unwrap();
+    gzip("{}", &digests.join("digest.json.gz"));
+    fs::write(folder.path().join("README.txt"), "not a record").unwrap();
+    let output = regionwatch(&["scan", "--decisions", folder.path().to_str().unwrap()]);
+    assert!(output.status.success());
+    let decided: Vec<String> = lines(&output)
+        .iter()
+        .map(|line| format!("{} {} {}", line["event_id"], line["reason"], line["severity"]))
+        .collect();
+    let expected = [
+        r#""a" "mutating-call" "high""#,
+        r#""b" "mutating-call" "high""#,
+        r#""c" "approved-region" null"#,
+    ];
+    assert_eq!(decided, expected);
+    assert!(stderr(&output).contains("2 other files passed over"), "{}", stderr(&output));
+}
+
+#[test]
+fn scan_reports_damaged_files_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = folder.path().join("good.json.gz");
+    gzip("{\"Records\":[]}", &good);
+    let mut bytes = fs::read(&good).unwrap();
+    bytes.pop();
+    fs::write(folder.path().join("bad.json.gz"), bytes).unwrap();
+    let root = events().join("records/root.json");
+    let arguments = ["scan", folder.path().to_str().unwrap(), root.to_str().unwrap()];
+    let output = regionwatch(&arguments);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("bad.json.gz: the gzip data ends after"));
+    assert!(stdout(&output).contains("3 files, 1 entry: 1 alert"), "{}", stdout(&output));
+}
+
+#[test]
+fn scan_reads_standard_input_and_reports_as_json() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_regionwatch"));
+    command.args(["scan", "--format", "json", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let records = fs::read(events().join("records/unreadable.ndjson")).unwrap();
+    child.stdin.take().unwrap().write_all(&records).unwrap();
+    let report = &lines(&child.wait_with_output().unwrap())[0];
+    assert_eq!(report["entries"], 6);
+    assert_eq!(report["rejected"], 3);
+    assert_eq!(report["ignored_by"], json!({"approved-region": 1, "read-only": 1}));
+    assert_eq!(report["incidents"][0]["region"], "ca-west-1");
+}
+
+#[test]
+fn pack_makes_what_invoke_takes() {
+    let packed = regionwatch(&["pack", "records/root.json"]);
+    assert_eq!(packed.stdout, fs::read(events().join("root.json")).unwrap());
+}

@@ -1,0 +1,230 @@
+//! One invocation through the handler, with a publisher that fails as it is told to.
+
+use std::future::{Future, ready};
+use std::io::Write;
+use std::sync::Mutex;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jiff::{SignedDuration, Timestamp};
+use regionwatch::alert::Message;
+use regionwatch::handler::{HandleError, Handler, Invocation, Limits};
+use regionwatch::ledger::{Decision, InMemoryLedger, Ledger, LedgerError, Sighting, Telling};
+use regionwatch::metrics::Summary;
+use regionwatch::policy::Policy;
+use regionwatch::publish::{Publish, PublishError};
+use serde_json::{Value, json};
+
+use crate::samples::payload;
+
+/// Keeps what it accepts.
+struct Outbox {
+    fates: fn(usize, &Message) -> Option<Result<(), PublishError>>,
+    accepted: Mutex<Vec<Value>>,
+}
+
+impl Outbox {
+    fn new(fates: fn(usize, &Message) -> Option<Result<(), PublishError>>) -> Self {
+        Outbox { fates, accepted: Mutex::default() }
+    }
+
+    fn open() -> Self {
+        Outbox::new(|_, _| Some(Ok(())))
+    }
+
+    fn alerts(&self) -> Vec<Value> {
+        self.accepted.lock().unwrap().clone()
+    }
+}
+
+impl Publish for Outbox {
+    fn publish(
+        &self,
+        messages: &[Message],
+        _: Timestamp,
+    ) -> impl Future<Output = Vec<Result<(), PublishError>>> + Send {
+        let mut fates = Vec::new();
+        for (index, message) in messages.iter().enumerate() {
+            let Some(fate) = (self.fates)(index, message) else { break };
+            if fate.is_ok() {
+                let alert = serde_json::from_str(&message.json()).unwrap();
+                self.accepted.lock().unwrap().push(alert);
+            }
+            fates.push(fate);
+        }
+        ready(fates)
+    }
+}
+
+/// A ledger that never answers.
+struct Down;
+
+impl Ledger for Down {
+    fn record(&self, _: Sighting) -> impl Future<Output = Result<Decision, LedgerError>> + Send {
+        ready(Err(LedgerError("down".to_owned())))
+    }
+
+    fn confirm(&self, _: &Telling) -> impl Future<Output = Result<(), LedgerError>> + Send {
+        ready(Err(LedgerError("down".to_owned())))
+    }
+}
+
+fn ledger() -> InMemoryLedger {
+    InMemoryLedger::new(SignedDuration::from_mins(60))
+}
+
+fn handle<L: Ledger>(
+    payload: &[u8],
+    ledger: &L,
+    outbox: &Outbox,
+) -> (Summary, Result<(), HandleError>) {
+    let policy = Policy::embedded().unwrap();
+    let limits = Limits { max_messages: 5, ..Limits::default() };
+    let handler = Handler { policy: &policy, ledger, publish: outbox, limits };
+    let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+    let deadline = now + SignedDuration::from_secs(60);
+    pollster::block_on(handler.handle(payload, &Invocation { id: "request", now, deadline }))
+}
+
+/// A payload of messages as they are.
+pub fn pack(messages: &[String]) -> Vec<u8> {
+    let entry = |(id, message)| json!({"id": format!("{id}"), "timestamp": 1, "message": message});
+    let entries: Vec<Value> = messages.iter().enumerate().map(entry).collect();
+    let batch = json!({
+        "messageType": "DATA_MESSAGE", "owner": "111122223333", "logGroup": "trail",
+        "logStream": "stream", "subscriptionFilters": ["f"], "logEvents": entries,
+    });
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(batch.to_string().as_bytes()).unwrap();
+    let data = STANDARD.encode(gzip.finish().unwrap());
+    json!({"awslogs": {"data": data}}).to_string().into_bytes()
+}
+
+fn run_instances(user: &str) -> String {
+    json!({
+        "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances", "awsRegion": "eu-west-3",
+        "eventTime": "2026-11-23T11:59:00Z",
+        "userIdentity": {"type": "IAMUser", "userName": user,
+            "arn": format!("arn:aws:iam::111122223333:user/{user}")},
+    })
+    .to_string()
+}
+
+#[test]
+fn one_incident_is_one_message_and_a_replay_is_none() {
+    let (outbox, ledger) = (Outbox::open(), ledger());
+    let storm = payload("storm");
+    let (summary, outcome) = handle(&storm, &ledger, &outbox);
+    outcome.unwrap();
+    assert_eq!((summary.alerts, summary.incidents, summary.told), (500, 1, 1));
+    assert_eq!(outbox.alerts().len(), 1);
+    assert_eq!(outbox.alerts()[0]["count"], 500);
+    let (summary, _) = handle(&storm, &ledger, &outbox);
+    assert_eq!((summary.told, summary.held), (0, 1));
+    assert_eq!(outbox.alerts().len(), 1);
+}
+
+#[test]
+fn nothing_is_published_of_a_batch_that_is_damaged_at_its_end() {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    let text = serde_json::from_slice::<Value>(&pack(&[run_instances("mateo")])).unwrap();
+    let whole = STANDARD.decode(text["awslogs"]["data"].as_str().unwrap()).unwrap();
+    gzip.write_all(b"unused").unwrap();
+    let damaged = STANDARD.encode(&whole[..whole.len() - 1]);
+    let damaged = json!({"awslogs": {"data": damaged}}).to_string();
+    let outbox = Outbox::open();
+    let (summary, outcome) = handle(damaged.as_bytes(), &ledger(), &outbox);
+    assert_eq!(outcome.unwrap_err().kind(), "DamagedPayload");
+    assert_eq!(summary.entries, 0);
+    assert!(outbox.alerts().is_empty());
+}
+
+#[test]
+fn a_message_without_a_fate_has_failed_and_is_told_by_the_replay() {
+    let ledger = ledger();
+    let two = pack(&[run_instances("mateo"), run_instances("zhang-wei")]);
+    let outbox = Outbox::new(|index, _| (index == 0).then_some(Ok(())));
+    let (summary, outcome) = handle(&two, &ledger, &outbox);
+    assert_eq!(outcome.unwrap_err().kind(), "PublishFailed");
+    assert_eq!((summary.messages, summary.messages_failed, summary.told), (1, 1, 1));
+    let replay = Outbox::open();
+    let (summary, outcome) = handle(&two, &ledger, &replay);
+    outcome.unwrap();
+    assert_eq!((summary.told, summary.held), (1, 1));
+    assert_eq!(replay.alerts()[0]["principal"]["name"], "zhang-wei");
+}
+
+#[test]
+fn a_refusal_names_the_error_that_somebody_must_mend() {
+    let outbox = Outbox::new(|index, _| {
+        Some(Err(match index {
+            0 => PublishError::Transient("slow".to_owned()),
+            _ => PublishError::Permanent("no such topic".to_owned()),
+        }))
+    });
+    let two = pack(&[run_instances("mateo"), run_instances("zhang-wei")]);
+    let (_, outcome) = handle(&two, &ledger(), &outbox);
+    let error = outcome.unwrap_err();
+    assert_eq!(error.kind(), "PublishRefused");
+    assert_eq!(error.to_string(), "2 of 2 messages were not published: no such topic");
+}
+
+#[test]
+fn a_ledger_that_is_down_silences_nothing() {
+    let outbox = Outbox::open();
+    let (summary, outcome) = handle(&payload("root"), &Down, &outbox);
+    outcome.unwrap();
+    assert_eq!((summary.told, summary.ledger_errors), (1, 1));
+    assert_eq!(outbox.alerts()[0]["severity"], "critical");
+}
+
+#[test]
+fn a_flood_becomes_the_gravest_messages_and_one_digest() {
+    let mut messages: Vec<String> = (0..30).map(|n| run_instances(&format!("user-{n}"))).collect();
+    messages.push("not JSON".to_owned());
+    messages.push(run_instances("user-3").replace("RunInstances", "StopInstances"));
+    messages.push(
+        json!({
+            "eventSource": "cloudtrail.amazonaws.com", "eventName": "StopLogging",
+            "awsRegion": "us-east-1", "userIdentity": {"type": "IAMUser", "arn": "arn:x"},
+        })
+        .to_string(),
+    );
+    let outbox = Outbox::open();
+    let (summary, outcome) = handle(&pack(&messages), &ledger(), &outbox);
+    outcome.unwrap();
+    assert_eq!((summary.incidents, summary.told, summary.messages), (32, 32, 5));
+    let alerts = outbox.alerts();
+    let kinds: Vec<&str> = alerts.iter().map(|alert| alert["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["incident", "incident", "incident", "unreadable", "digest"]);
+    assert_eq!(alerts[0]["reason"], "watched:trail-tampering");
+    assert_eq!(alerts[4]["incidents"], 28);
+    assert_eq!(alerts[4]["list"].as_array().unwrap().len(), 28);
+}
+
+#[test]
+fn a_record_delivered_twice_is_told_once() {
+    let record = run_instances("mateo").replace("{\"", "{\"eventID\":\"e1\",\"");
+    let record =
+        record.replacen("\"eventID\":\"e1\",", "", 2).replacen('{', "{\"eventID\":\"e1\",", 1);
+    let outbox = Outbox::open();
+    let (summary, _) = handle(&pack(&[record.clone(), record]), &ledger(), &outbox);
+    assert_eq!(summary.alerts, 1);
+    assert_eq!(summary.ignored_by["duplicate"], 1);
+    assert_eq!(outbox.alerts()[0]["count"], 1);
+}
+
+#[test]
+fn the_canonical_line_keeps_its_identities() {
+    let (summary, _) = handle(&payload("unreadable"), &ledger(), &Outbox::open());
+    let line: Value =
+        serde_json::from_str(&summary.line("request", Timestamp::UNIX_EPOCH, None)).unwrap();
+    assert_eq!(line["request_id"], "request");
+    assert_eq!(line["level"], "INFO");
+    let count = |key: &str| line[key].as_u64().unwrap();
+    assert_eq!(count("entries"), count("alerts") + count("ignored") + count("rejected"));
+    let by_reason = line["ignored_by"].as_object().unwrap().values();
+    assert_eq!(count("ignored"), by_reason.map(|n| n.as_u64().unwrap()).sum::<u64>());
+}
