@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use regionwatch::envelope::Envelope;
 use regionwatch::policy::{Policy, Verdict};
 use regionwatch::record::Record;
+use regionwatch::source::{self, Item};
+use regionwatch::triage::{Triage, Triaged};
+
+use crate::handler::pack;
 
 /// A file of the corpus, or `None` (said on stderr) where the corpus is not there.
 pub fn corpus(name: &str) -> Option<String> {
@@ -69,4 +74,47 @@ fn stratus_red_team_is_judged_as_designed() {
         ("watched:trail-tampering critical", 2),
     ]);
     assert_eq!(verdicts(&text, &Policy::embedded().unwrap()), counts);
+}
+
+/// What `scan` makes of a text.
+fn scanned(text: &str, policy: &Policy) -> Triaged {
+    let mut triage = Triage::new(policy);
+    let read = source::read(text.as_bytes(), |item| match item {
+        Item::Record { text, owner, entry_id } => {
+            triage.take_record(&Record::parse(text).unwrap(), owner, entry_id);
+        }
+        Item::Unreadable { reject, .. } => triage.reject(&reject),
+    });
+    read.unwrap();
+    triage.finish()
+}
+
+#[test]
+fn oddities_are_each_counted_and_crash_nothing() {
+    let Some(text) = corpus("oddities.ndjson") else { return };
+    let policy = Policy::embedded().unwrap();
+    for line in text.lines() {
+        let wrapped = line.contains("\"logEvents\"");
+        let triaged = scanned(line, &policy);
+        assert!(if wrapped { triaged.entries >= 1 } else { triaged.entries == 1 }, "{line}");
+    }
+    let all = scanned(&text, &policy);
+    assert_eq!(all.entries, all.alerts + all.ignored_total() + all.rejects.count);
+}
+
+#[test]
+fn a_payload_of_the_corpus_is_judged_as_its_records_are() {
+    let policy = Policy::embedded().unwrap();
+    for file in ["traildiscover.ndjson", "stratus-red-team.ndjson"] {
+        let Some(text) = corpus(file) else { return };
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let payload = pack(&lines);
+        let mut triage = Triage::new(&policy);
+        let envelope = Envelope::open(&payload).unwrap();
+        envelope.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+        let packed = triage.finish();
+        let plain = scanned(&text, &policy);
+        assert_eq!((packed.alerts, &packed.ignored), (plain.alerts, &plain.ignored), "{file}");
+        assert_eq!(packed.rejects.count, 0, "{file}");
+    }
 }

@@ -1,5 +1,14 @@
 //! One binary for all tests; its modules mirror the rooms.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails, and says on stderr what it skipped"
+)]
+
 mod alert;
 mod cli;
 mod corpus;
