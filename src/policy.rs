@@ -9,6 +9,7 @@ pub mod compile;
 pub mod fault;
 pub mod file;
 pub mod pattern;
+mod reader;
 pub mod rule;
 
 use std::collections::HashMap;

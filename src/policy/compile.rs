@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::fault::{Place, PolicyFault, PolicyFaults};
-use super::file::{At, PolicyFile, nearest};
+use super::file::PolicyFile;
+use super::reader::{At, nearest};
 use super::{CallTable, Exempt, Global, Policy, Watch};
 
 impl Policy {

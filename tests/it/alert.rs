@@ -4,13 +4,11 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use regionwatch::alert::message::LARGEST;
 use regionwatch::alert::{Alert, Context, Incident, IncidentKey, Message};
-use regionwatch::envelope::Envelope;
 use regionwatch::policy::{Policy, Reason, Severity};
 use regionwatch::record::Record;
-use regionwatch::triage::{Triage, Triaged};
 use serde_json::{Value, json};
 
-use crate::samples::payload;
+use crate::samples::triaged;
 
 fn now() -> Timestamp {
     "2026-11-23T12:00:00Z".parse().unwrap()
@@ -24,14 +22,6 @@ fn context() -> Context<'static> {
         log_group: "trail",
         log_stream: "stream",
     }
-}
-
-fn triaged(name: &str, policy: &Policy) -> Triaged {
-    let payload = payload(name);
-    let mut triage = Triage::new(policy);
-    let envelope = Envelope::open(&payload).unwrap();
-    envelope.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
-    triage.finish()
 }
 
 /// The messages of a sample, one an incident.

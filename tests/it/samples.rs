@@ -43,7 +43,8 @@ fn records(path: &Path) -> Vec<String> {
     records
 }
 
-fn triaged(name: &str, policy: &Policy) -> Triaged {
+/// A sample, judged.
+pub fn triaged(name: &str, policy: &Policy) -> Triaged {
     let payload = payload(name);
     let mut triage = Triage::new(policy);
     let envelope = Envelope::open(&payload).unwrap();

@@ -1,0 +1,198 @@
+//! The JSON contract: what machines receive, field by field.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::policy::Severity;
+
+/// The version of the contract. It rises when a field changes its meaning or goes.
+pub const VERSION: &str = "1";
+
+/// One alert, as machines receive it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Alert {
+    /// [`VERSION`].
+    pub version: &'static str,
+    /// The incident's id: the same each time the same thing is told again.
+    pub id: String,
+    /// One line that says it all.
+    pub title: String,
+    /// `low`, `medium`, `high` or `critical`.
+    #[serde(serialize_with = "as_word")]
+    pub severity: Severity,
+    /// The reason of the gravest alert: `mutating-call`, `watched:<id>`, ...
+    pub reason: String,
+    /// The account; empty where several are concerned.
+    pub account: String,
+    /// The region's code; empty where several are concerned.
+    pub region: String,
+    /// What kind of alert it is, in `kind`, and what belongs to that kind.
+    #[serde(flatten)]
+    pub body: Body,
+    /// Whether parts were left out so that the message fits.
+    pub truncated: bool,
+}
+
+/// What belongs to a kind of alert.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Body {
+    /// One incident.
+    Incident(Box<IncidentBody>),
+    /// Incidents beyond the number of messages that one invocation may send.
+    Digest(DigestBody),
+    /// Entries that are no readable CloudTrail record.
+    Unreadable(UnreadableBody),
+}
+
+/// An incident in full.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IncidentBody {
+    /// What the policy calls the account.
+    pub account_name: Option<String>,
+    /// What people call the region.
+    pub region_name: Option<&'static str>,
+    /// `success`, `denied`, `throttled`, `failed` or `dry-run`.
+    pub outcome: &'static str,
+    /// How many calls.
+    pub count: u64,
+    /// Each reason with its count.
+    pub reasons: Vec<Counted>,
+    /// Each call with its count, the most frequent first.
+    pub calls: Vec<Counted>,
+    /// Calls of other names, which are not listed.
+    pub other_calls: u64,
+    /// Each error code with its count.
+    pub error_codes: Vec<Counted>,
+    /// Who did it.
+    pub principal: PrincipalBody,
+    /// The first and the last call, by the records' own time.
+    pub first_time: Option<Timestamp>,
+    /// See `first_time`.
+    pub last_time: Option<Timestamp>,
+    /// Addresses, or names of AWS services.
+    pub source_ips: Vec<String>,
+    /// User agents.
+    pub user_agents: Vec<String>,
+    /// ARNs, ids and names of what was touched.
+    pub resources: Vec<String>,
+    /// Records to look up.
+    pub events: Vec<EventBody>,
+    /// Names of the lists above that are not complete.
+    pub incomplete: Vec<&'static str>,
+    /// Why this is an alert.
+    pub why: String,
+    /// What to do.
+    pub next_steps: Vec<String>,
+    /// The rule, as TOML, that would silence this incident; empty where it would not fit.
+    pub exempt: String,
+    /// The technique of MITRE ATT&CK that it looks like.
+    pub mitre: Option<Mitre>,
+    /// Where this was read.
+    pub log_group: String,
+    /// What is new since the incident was last told; absent the first time.
+    pub follow_up: Option<FollowUp>,
+}
+
+/// A word and how often it came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// The word.
+    pub name: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// Who did it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PrincipalBody {
+    /// `userIdentity.type`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The short name a person would use.
+    pub name: String,
+    /// The role's ARN for an assumed role, else the principal's own.
+    pub arn: Option<String>,
+    /// Session names.
+    pub sessions: Vec<String>,
+    /// Access keys that signed the calls.
+    pub access_key_ids: Vec<String>,
+    /// `false` once any call was made without a second factor; absent where nothing says so.
+    pub mfa: Option<bool>,
+    /// Whether any call was made in the console.
+    pub console: bool,
+}
+
+/// A record to look up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EventBody {
+    /// `eventID`.
+    pub id: String,
+    /// Where to read it; the console does not keep data and network activity events.
+    pub console_url: Option<String>,
+}
+
+/// A technique of MITRE ATT&CK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Mitre {
+    /// `T1535`.
+    pub technique: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// Its page.
+    pub url: &'static str,
+}
+
+/// What happened since the same incident was told before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FollowUp {
+    /// Why it is told again.
+    pub causes: Vec<String>,
+    /// Calls that were counted and not told since the last message.
+    pub held: u64,
+    /// Calls in the window so far, these included.
+    pub total: u64,
+}
+
+/// Incidents told together.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DigestBody {
+    /// How many incidents.
+    pub incidents: u64,
+    /// How many calls in all of them.
+    pub count: u64,
+    /// Each incident in short, the gravest first; empty once the message would not fit.
+    pub list: Vec<DigestLine>,
+    /// Incidents by account and region.
+    pub by_region: Vec<Counted>,
+}
+
+/// An incident in short.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DigestLine {
+    /// The incident's id.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+}
+
+/// Entries that nobody could judge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UnreadableBody {
+    /// How many entries.
+    pub count: u64,
+    /// The log group they are in.
+    pub log_group: String,
+    /// The log stream they are in.
+    pub log_stream: String,
+    /// Ids of the first entries.
+    pub entry_ids: Vec<String>,
+    /// What was wrong with them, with counts.
+    pub faults: Vec<Counted>,
+    /// See [`FollowUp`].
+    pub follow_up: Option<FollowUp>,
+}
+
+fn as_word<S: serde::Serializer>(severity: &Severity, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(severity.as_str())
+}
