@@ -135,6 +135,7 @@ fn question_3_opening_a_region_concerns_that_region() {
     enable["requestParameters"] = json!({"RegionName": "ap-south-2"});
     assert_judged("", enable.clone(), "mutating-call high");
     // No home of a global service hides it.
+    enable["requestParameters"] = json!({"RegionName": "us-east-1"});
     assert_judged("approved_regions = [\"eu-west-1\"]", enable.clone(), "mutating-call high");
     enable["requestParameters"] = json!({"RegionName": "us-west-2"});
     assert_judged("", enable, "ignored: approved-region");

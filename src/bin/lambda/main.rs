@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use jiff::{SignedDuration, Timestamp};
-use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use regionwatch::aws::SnsPublisher;
 use regionwatch::config::Config;
 use regionwatch::handler::{Handler, Invocation, Limits};
@@ -13,7 +13,9 @@ use regionwatch::ledger::InMemoryLedger;
 use regionwatch::metrics::Summary;
 use regionwatch::policy::Policy;
 use serde_json::value::RawValue;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -68,8 +70,7 @@ impl Function {
         };
         let id = event.context.request_id.as_str();
         let now = now();
-        let deadline = Timestamp::try_from(event.context.deadline());
-        let deadline = deadline.unwrap_or(now + SignedDuration::from_secs(3));
+        let deadline = deadline(&event.context, now);
         let payload = event.payload.get().as_bytes();
         let invocation = Invocation { id, now, deadline };
         let (summary, outcome) = handler.handle(payload, &invocation).await;
@@ -85,17 +86,33 @@ impl Function {
     }
 }
 
+/// When Lambda ends the invocation. `cargo lambda watch` names a moment in 1970; then the function
+/// has the time that the template gives it.
+fn deadline(context: &Context, now: Timestamp) -> Timestamp {
+    let deadline = Timestamp::try_from(context.deadline());
+    deadline.ok().filter(|deadline| *deadline > now).unwrap_or(now + TIMEOUT)
+}
+
+/// The function's timeout in the template.
+const TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
+
 /// JSON lines, as the function's log group wants them; Lambda names the level.
 fn start_logs() {
-    let level = environment("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
-    let filter = EnvFilter::try_new(level.to_lowercase()).unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt()
+    let level = environment("AWS_LAMBDA_LOG_LEVEL").and_then(|level| level.parse().ok());
+    let level = level.unwrap_or(LevelFilter::INFO);
+    let targets = Targets::new()
+        // Others are kept from saying more: at TRACE the runtime would log the whole payload.
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("regionwatch", level)
+        .with_target("regionwatch_lambda", level)
+        // It repeats every error that the canonical line tells; panics are on stderr anyway.
+        .with_target("lambda_runtime::layers::panic", LevelFilter::OFF);
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
-        .with_span_list(false)
-        .with_env_filter(filter)
-        .init();
+        .with_span_list(false);
+    tracing_subscriber::registry().with(targets).with(lines).init();
 }
 
 #[expect(clippy::print_stdout, reason = "what a function prints is its log")]

@@ -32,7 +32,7 @@ impl PolicyArgs {
                 Policy::with_user_file(&name, &text)
             }
         };
-        let policy = policy.map_err(|faults| faults.to_string())?;
+        let policy = policy.map_err(|faults| format!("the policy cannot be used:\n{faults}"))?;
         if self.approved_regions.is_empty() {
             return Ok(policy);
         }

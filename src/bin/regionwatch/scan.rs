@@ -40,13 +40,17 @@ pub fn run(args: Args) -> Result<Done, String> {
     let policy = args.policy.load()?;
     let (inputs, mut faults) = Input::list(&args.paths);
     let mut scan = Scan { triage: Triage::new(&policy), decisions: args.decisions, broken: None };
+    let mut files = 0;
     for input in &inputs {
         let read = input.open().map_err(|fault| fault.to_string()).and_then(|opened| {
             source::read(opened, |item| scan.take(item)).map_err(|fault| fault.to_string())
         });
-        if let Err(fault) = read {
-            complain(&format!("{}: {fault}", input.name()));
-            faults += 1;
+        match read {
+            Ok(()) => files += 1,
+            Err(fault) => {
+                complain(&format!("{}: {fault}", input.name()));
+                faults += 1;
+            }
         }
         if let Some(broken) = scan.broken.take() {
             return Err(broken);
@@ -54,7 +58,7 @@ pub fn run(args: Args) -> Result<Done, String> {
     }
     let triaged = scan.triage.finish();
     if !args.decisions {
-        report(&triaged, &policy, inputs.len(), args.format)?;
+        report(&triaged, &policy, files, args.format)?;
     }
     let alerts = triaged.alerts + triaged.rejects.count;
     Ok(Done::after(faults, args.exit_code && alerts > 0))
@@ -142,30 +146,30 @@ impl<'r> Decision<'r> {
     }
 }
 
-fn report(triaged: &Triaged, policy: &Policy, inputs: usize, format: Format) -> Result<(), String> {
+fn report(triaged: &Triaged, policy: &Policy, files: usize, format: Format) -> Result<(), String> {
     match format {
-        Format::Text => print(&text(triaged, inputs)),
+        Format::Text => print(&text(triaged, files)),
         Format::Json => {
-            let report = Report::of(triaged, policy, inputs);
+            let report = Report::of(triaged, policy, files);
             print(&serde_json::to_string(&report).map_err(|error| error.to_string())?)
         }
     }
 }
 
-fn text(triaged: &Triaged, inputs: usize) -> String {
+fn text(triaged: &Triaged, files: usize) -> String {
     let mut lines = Vec::new();
     for incident in &triaged.incidents {
         lines.push(line(incident));
     }
     for (fault, count) in &triaged.rejects.faults {
-        lines.push(format!("unread.  {count:>6} x {fault}"));
+        lines.push(format!("{:<10} {count:>6} x {fault}", "unreadable"));
     }
     if !lines.is_empty() {
         lines.push(String::new());
     }
     let counts = counts(triaged.entries, triaged.alerts, &by_name(triaged), triaged.rejects.count);
     let incidents = plural(triaged.incidents.len() as u64, "incident", "incidents");
-    let files = plural(inputs as u64, "file", "files");
+    let files = plural(files as u64, "file", "files");
     lines.push(format!("{files}, {counts}; {incidents}"));
     lines.join("\n")
 }
@@ -174,7 +178,7 @@ fn text(triaged: &Triaged, inputs: usize) -> String {
 fn line(incident: &Incident) -> String {
     let first = incident.first.map(|time| time.strftime("%Y-%m-%d %H:%M").to_string());
     format!(
-        "{:<8} {:>6} x {:<16}  {}, account {} ({})",
+        "{:<10} {:>6} x {:<16}  {}, account {} ({})",
         incident.severity.as_str(),
         incident.count,
         first.unwrap_or_default(),
