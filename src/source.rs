@@ -316,6 +316,18 @@ mod tests {
     }
 
     #[test]
+    fn an_object_that_never_closes_takes_its_own_line_only() {
+        let text = b"{\"a\":1}\n{\"b\":{\"c\":1,\n{\"d\":2}\n{\"e\":3}\n";
+        assert_eq!(items(text).len(), 4);
+    }
+
+    #[test]
+    fn lists_in_lists_are_not_looked_into_for_ever() {
+        let deep = format!("{}{}", "{\"Records\":[".repeat(100_000), "]}".repeat(100_000));
+        assert_eq!(items(deep.as_bytes()).len(), 1);
+    }
+
+    #[test]
     fn objects_over_several_lines_follow_each_other() {
         assert_eq!(items(b"{\n\"a\":1\n}\n{\n\"b\":2\n}").len(), 2);
     }

@@ -91,9 +91,11 @@ pub fn exempt(incident: &Incident, now: Timestamp) -> String {
         "[[exempt]]".to_owned(),
         format!("id = {}", quoted(&id)),
         "reason = \"say here why this is all right\"".to_owned(),
-        format!("accounts = {}", patterns([incident.account.as_str()])),
-        format!("regions = {}", patterns([incident.region.as_str()])),
     ];
+    if !incident.account.is_empty() {
+        rule.push(format!("accounts = {}", patterns([incident.account.as_str()])));
+    }
+    rule.push(format!("regions = {}", patterns([incident.region.as_str()])));
     if let Some(pattern) = &incident.who.pattern {
         rule.push(format!("principals = {}", patterns([pattern.as_str()])));
     }

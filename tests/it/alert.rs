@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use regionwatch::alert::message::LARGEST;
 use regionwatch::alert::{Alert, Context, Incident, IncidentKey, Message};
-use regionwatch::policy::{Policy, Reason, Severity};
+use regionwatch::policy::{Policy, Reason, Severity, Verdict};
 use regionwatch::record::Record;
+use regionwatch::triage::Triage;
 use serde_json::{Value, json};
 
 use crate::samples::triaged;
@@ -100,6 +101,50 @@ fn the_proposed_exemption_silences_its_incident_and_nothing_else() {
         let other = triaged("root", &policy);
         assert_eq!(other.alerts, 1, "{name} silences root");
     }
+}
+
+/// The incident that these records make.
+fn incident(records: &[Value]) -> Incident {
+    let policy = Policy::embedded().unwrap();
+    let mut triage = Triage::new(&policy);
+    for record in records {
+        triage.take_record(&Record::parse(&record.to_string()).unwrap(), "", "");
+    }
+    let mut incidents = triage.finish().incidents;
+    assert_eq!(incidents.len(), 1);
+    incidents.remove(0)
+}
+
+#[test]
+fn an_incident_is_as_grave_as_its_gravest_record() {
+    let call = |name: &str, mfa: &str| {
+        json!({"eventSource": "cloudtrail.amazonaws.com", "eventName": name, "awsRegion": "us-east-1",
+            "userIdentity": {"arn": "arn:aws:iam::111122223333:user/mateo",
+                "sessionContext": {"attributes": {"mfaAuthenticated": mfa}}}})
+    };
+    let incident = incident(&[call("UpdateTrail", "true"), call("StopLogging", "false")]);
+    assert_eq!(incident.severity, Severity::Critical);
+    assert_eq!(incident.reason.to_string(), "watched:trail-tampering");
+    assert_eq!(incident.who.mfa, Some(false));
+}
+
+#[test]
+fn a_star_in_a_name_does_not_widen_the_exemption() {
+    let by = |user: &str| {
+        json!({"eventSource": "ec2.amazonaws.com", "eventName": "RunInstances", "awsRegion": "eu-west-3",
+            "eventTime": "2026-11-23T11:00:00Z",
+            "userIdentity": {"arn": format!("arn:aws:iam::111122223333:user/{user}")}})
+    };
+    let alert = Message::new(Alert::of_incident(&incident(&[by("a*c")]), None, &context())).json();
+    let alert: Value = serde_json::from_str(&alert).unwrap();
+    let rule = alert["exempt"].as_str().unwrap();
+    let policy = Policy::with_user_file("mine.toml", rule).unwrap();
+    let alerts = |user: &str| {
+        let text = by(user).to_string();
+        matches!(policy.judge(&Record::parse(&text).unwrap(), ""), Verdict::Alert(..))
+    };
+    assert!(!alerts("a*c"));
+    assert!(alerts("abbc"));
 }
 
 #[test]

@@ -92,6 +92,7 @@ proptest! {
         prop_assert_eq!(triaged.entries, triaged.alerts + triaged.ignored_total() + triaged.rejects.count);
         prop_assert_eq!(triaged.alerts, triaged.incidents.iter().map(|i| i.count).sum::<u64>());
         prop_assert_eq!(triaged.rejects.count, triaged.rejects.faults.values().sum::<u64>());
+        prop_assert!(triaged.incidents.is_sorted_by(|a, b| a.severity >= b.severity));
     }
 
     #[test]
