@@ -1,0 +1,193 @@
+//! AWS on this machine: `moto_server`, spoken to in plain HTTP.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use ureq::Agent;
+
+use super::tools::{Tethered, await_line, tool};
+
+/// One server, which all tests of the process share: each has topics and queues of its own name.
+pub struct Moto {
+    endpoint: String,
+    http: Agent,
+    /// Held, for the server ends with it.
+    _server: Tethered,
+}
+
+/// A topic, and the queue that is subscribed to it.
+pub struct Topic<'m> {
+    pub arn: String,
+    queue: String,
+    moto: &'m Moto,
+}
+
+/// How SNS hands a message to the queue.
+#[derive(PartialEq, Eq)]
+pub enum Delivery {
+    /// As it is, with its attributes as the queue's own.
+    Raw,
+    /// Inside a notification.
+    Wrapped,
+}
+
+/// A message of the queue.
+#[derive(Debug)]
+pub struct Received {
+    pub body: Value,
+    pub attributes: BTreeMap<String, String>,
+}
+
+impl Moto {
+    /// The server; `None` where it was not installed.
+    pub fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Moto>> = OnceLock::new();
+        SHARED.get_or_init(Moto::start).as_ref()
+    }
+
+    fn start() -> Option<Self> {
+        let arguments = ["-H", "127.0.0.1", "-p", "0"];
+        let (server, output) = Tethered::start(&tool("moto_server")?, &arguments);
+        let place = |line: &str| Some(line.split_once("Running on ")?.1.to_owned());
+        let endpoint = await_line(&output, place);
+        let endpoint = endpoint.expect("moto_server does not start");
+        let config = Agent::config_builder().proxy(None).http_status_as_error(false).build();
+        Some(Moto { endpoint, http: config.new_agent(), _server: server })
+    }
+
+    /// The settings of a function that publishes to the topic.
+    pub fn settings<'s>(&'s self, topic_arn: &'s str) -> [(&'s str, &'s str); 2] {
+        [("TOPIC_ARN", topic_arn), ("AWS_ENDPOINT_URL", &self.endpoint)]
+    }
+
+    pub fn topic(&self, name: &str, delivery: Delivery) -> Topic<'_> {
+        let created = self.sns(&[("Action", "CreateTopic"), ("Name", name)]);
+        let (_, arn) = created.split_once("<TopicArn>").expect("an ARN");
+        let arn = arn.split('<').next().unwrap().to_owned();
+        let created = self.json("sqs", "AmazonSQS.CreateQueue", &json!({"QueueName": name}));
+        let queue = created["QueueUrl"].as_str().unwrap().to_owned();
+        self.sns(&[
+            ("Action", "Subscribe"),
+            ("TopicArn", &arn),
+            ("Protocol", "sqs"),
+            ("Endpoint", &arn.replace(":sns:", ":sqs:")),
+            ("Attributes.entry.1.key", "RawMessageDelivery"),
+            ("Attributes.entry.1.value", if delivery == Delivery::Raw { "true" } else { "false" }),
+        ]);
+        Topic { arn, queue, moto: self }
+    }
+
+    /// A subscription payload that is not of our making: the messages are put into a log group
+    /// whose subscription filter feeds a stream, and the payload is read from that.
+    pub fn subscription_payload(&self, name: &str, messages: &[String]) -> Vec<u8> {
+        let kinesis = |action: &str, body: Value| {
+            self.json("kinesis", &format!("Kinesis_20131202.{action}"), &body)
+        };
+        let logs = |action: &str, body: Value| {
+            self.json("logs", &format!("Logs_20140328.{action}"), &body)
+        };
+        let at = milliseconds_since_1970();
+        let entry = |message: &String| json!({"timestamp": at, "message": message});
+        let entries: Vec<Value> = messages.iter().map(entry).collect();
+
+        kinesis("CreateStream", json!({"StreamName": name, "ShardCount": 1}));
+        logs("CreateLogGroup", json!({"logGroupName": name}));
+        logs("CreateLogStream", json!({"logGroupName": name, "logStreamName": name}));
+        logs(
+            "PutSubscriptionFilter",
+            json!({
+                "logGroupName": name, "filterName": name, "filterPattern": "",
+                "destinationArn": format!("arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/{name}"),
+                "roleArn": format!("arn:aws:iam::{ACCOUNT}:role/{name}"),
+            }),
+        );
+        logs(
+            "PutLogEvents",
+            json!({"logGroupName": name, "logStreamName": name, "logEvents": entries}),
+        );
+        let shard = json!({
+            "StreamName": name, "ShardId": "shardId-000000000000",
+            "ShardIteratorType": "TRIM_HORIZON",
+        });
+        let iterator = &kinesis("GetShardIterator", shard)["ShardIterator"];
+        let records = &kinesis("GetRecords", json!({"ShardIterator": iterator}))["Records"];
+        assert_eq!(records.as_array().unwrap().len(), 1);
+        json!({"awslogs": {"data": records[0]["Data"]}}).to_string().into_bytes()
+    }
+
+    /// A call in the query protocol; the answer is XML.
+    fn sns(&self, parameters: &[(&str, &str)]) -> String {
+        let request = self.http.post(&self.endpoint).header("Authorization", authorization("sns"));
+        let answer = request.send_form(parameters.iter().copied()).unwrap();
+        let status = answer.status();
+        let text = answer.into_body().read_to_string().unwrap();
+        assert!(status.is_success(), "{parameters:?}: {text}");
+        text
+    }
+
+    /// A call in the JSON protocol.
+    fn json(&self, service: &str, target: &str, body: &Value) -> Value {
+        let request = self
+            .http
+            .post(&self.endpoint)
+            .header("Authorization", authorization(service))
+            .header("Content-Type", "application/x-amz-json-1.1")
+            .header("X-Amz-Target", target);
+        let answer = request.send(body.to_string()).unwrap();
+        let status = answer.status();
+        let text = answer.into_body().read_to_string().unwrap();
+        assert!(status.is_success(), "{target}: {text}");
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
+    }
+}
+
+/// The account that moto acts in.
+const ACCOUNT: &str = "123456789012";
+
+impl Topic<'_> {
+    /// Takes everything out of the queue. SNS as it is here has filled the queue before it answers
+    /// the publisher, so an empty queue is empty.
+    pub fn take(&self) -> Vec<Received> {
+        let receive = json!({
+            "QueueUrl": self.queue, "MaxNumberOfMessages": 10, "MessageAttributeNames": ["All"],
+            "VisibilityTimeout": 43200,
+        });
+        let mut received = Vec::new();
+        loop {
+            let answer = self.moto.json("sqs", "AmazonSQS.ReceiveMessage", &receive);
+            match answer["Messages"].as_array() {
+                Some(some) if !some.is_empty() => received.extend(some.iter().map(Received::of)),
+                _ => return received,
+            }
+        }
+    }
+}
+
+impl Received {
+    fn of(message: &Value) -> Self {
+        let attributes = message["MessageAttributes"].as_object().cloned().unwrap_or_default();
+        let text = |value: &Value| value["StringValue"].as_str().unwrap().to_owned();
+        Received {
+            body: serde_json::from_str(message["Body"].as_str().unwrap()).unwrap(),
+            attributes: attributes
+                .iter()
+                .map(|(name, value)| (name.clone(), text(value)))
+                .collect(),
+        }
+    }
+}
+
+/// Nobody checks the signature, but it is by the scope that the server knows the service.
+fn authorization(service: &str) -> String {
+    format!(
+        "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/{service}/aws4_request, \
+         SignedHeaders=host, Signature=x"
+    )
+}
+
+#[expect(clippy::disallowed_methods, reason = "CloudWatch Logs refuses entries of another time")]
+fn milliseconds_since_1970() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
+}
