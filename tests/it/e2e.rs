@@ -1,16 +1,19 @@
 //! End to end: the function's own binary between a Runtime API and an SNS topic.
 //!
-//! [`deliver`], [`faults`], [`memory`] and [`cargo_lambda`] are the tests. They stand on
+//! [`deliver`], [`fates`], [`faults`], [`memory`] and [`cargo_lambda`] are the tests. They stand on
 //! [`function`] (the binary as a child), [`runtime_api`] (what Lambda is to it), [`moto`] (SNS, SQS,
-//! Kinesis and CloudWatch Logs on this machine) and [`tools`] (what `make build` left, and how a
-//! server ends with the test). One release build serves them all; without it they are skipped.
+//! Kinesis and CloudWatch Logs on this machine), [`http`] (for servers of our own) and [`tools`]
+//! (what `make build` left, and how a server ends with the test). One release build serves them
+//! all; without it they are skipped.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails, and says why")]
 
 mod cargo_lambda;
 mod deliver;
+mod fates;
 mod faults;
 mod function;
+mod http;
 mod memory;
 mod moto;
 mod runtime_api;
