@@ -165,20 +165,26 @@ impl Alert {
 /// Characters of a log group's or stream's name; CloudWatch Logs allows 512.
 const LONGEST_PLACE: usize = 512;
 
+/// Different calls that an alert lists.
+const MOST_CALLS_SHOWN: usize = 100;
+
 /// What is left of a list that was cut.
 const SHORTEST_LIST: usize = 3;
 
 impl IncidentBody {
     fn of(incident: &Incident, follow_up: Option<FollowUp>, context: &Context<'_>) -> Self {
         let who = &incident.who;
+        let mut calls = counted_words(&incident.calls);
+        let not_shown = calls.drain(calls.len().min(MOST_CALLS_SHOWN)..).map(|call| call.count);
+        let other_calls = incident.calls.others + not_shown.sum::<u64>();
         IncidentBody {
             account_name: context.account_name.map(str::to_owned),
             region_name: region::name(&incident.region),
             outcome: incident.outcome.as_str(),
             count: incident.count,
             reasons: incident.reasons.iter().map(|(r, n)| counted(&r.to_string(), *n)).collect(),
-            calls: counted_words(&incident.calls),
-            other_calls: incident.calls.others,
+            calls,
+            other_calls,
             error_codes: counted_words(&incident.error_codes),
             principal: PrincipalBody {
                 kind: who.kind.clone(),

@@ -276,12 +276,12 @@ impl<'a> LogEntry<'a> {
         let entry: RawEntry<'a> = serde_json::from_str(entry)
             .map_err(|_| reject("the entry is not a JSON object with one id and one message"))?;
         let id = entry.id.map(id_text).unwrap_or_default();
-        match entry.message.map(RawValue::get) {
-            Some(message) if message.starts_with('"') => {
+        match entry.message.and_then(Escaped::of) {
+            Some(message) => {
                 let timestamp = entry.timestamp.and_then(|t| t.get().parse().ok());
-                Ok(LogEntry { id, timestamp, message: Escaped(message) })
+                Ok(LogEntry { id, timestamp, message })
             }
-            _ => Err(Reject {
+            None => Err(Reject {
                 entry_id: id.into_owned(),
                 fault: "the entry has no message that is a string",
             }),
@@ -290,6 +290,11 @@ impl<'a> LogEntry<'a> {
 }
 
 impl<'a> Escaped<'a> {
+    /// A JSON value that is a string.
+    pub fn of(value: &'a RawValue) -> Option<Self> {
+        value.get().starts_with('"').then(|| Escaped(value.get()))
+    }
+
     /// The text itself; a copy only where there is something to unescape.
     /// `None` where the escapes make no text, such as half of a surrogate pair.
     pub fn unescape(self) -> Option<Cow<'a, str>> {
@@ -368,10 +373,7 @@ fn oversize(head: &[u8]) -> Reject {
 }
 
 fn id_text(raw: &RawValue) -> Cow<'_, str> {
-    match serde_json::from_str::<Text<'_>>(raw.get()) {
-        Ok(Text(id)) => id,
-        Err(_) => Cow::Borrowed(raw.get()),
-    }
+    Escaped::of(raw).and_then(Escaped::unescape).unwrap_or(Cow::Borrowed(raw.get()))
 }
 
 impl From<FrameError> for EnvelopeError {

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::record::access::has_verb;
-use crate::record::{Access, Outcome, Record};
+use crate::record::{Access, Outcome, Record, region};
 
 pub use calls::CallTable;
 pub use fault::{Place, PolicyFault, PolicyFaults};
@@ -184,7 +184,8 @@ impl Policy {
 
     /// Questions 3 to 9: `Ok` is a candidate for an alert, `Err` says why it is none.
     fn question(&self, call: &Call<'_>) -> Result<Reason, Reason> {
-        if self.approved_for(call.account).matches(&call.region) {
+        // A glob such as `u*` is about regions, and no region is none.
+        if call.region != region::UNKNOWN && self.approved_for(call.account).matches(&call.region) {
             return Err(Reason::ApprovedRegion);
         }
         if !self.alert_on_aws_services && is_aws_itself(call.record) {

@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::envelope::Escaped;
+
 pub use access::Access;
 pub use outcome::Outcome;
 pub use principal::{Principal, UserIdentity};
@@ -223,15 +225,7 @@ struct RawRecord<'a> {
 
 /// The value where it is a string with something in it.
 pub(crate) fn string(raw: Option<&RawValue>) -> Option<Text<'_>> {
-    #[derive(Deserialize)]
-    struct Borrowed<'a>(#[serde(borrow)] Text<'a>);
-
-    let text = raw?.get();
-    if !text.starts_with('"') {
-        return None;
-    }
-    let Borrowed(text) = serde_json::from_str(text).ok()?;
-    (!text.is_empty()).then_some(text)
+    Escaped::of(raw?)?.unescape().filter(|text| !text.is_empty())
 }
 
 /// A bool, or the string `true` or `false` in any case: both are found in real records.

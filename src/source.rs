@@ -52,8 +52,11 @@ pub enum Item<'a> {
 /// Where the source cannot be read on: items before that were handed over.
 pub fn read(mut source: impl Read, mut on_item: impl FnMut(Item<'_>)) -> Result<(), FrameError> {
     let mut magic = Vec::new();
-    source.by_ref().take(2).read_to_end(&mut magic)?;
-    let gzipped = magic == [0x1F, 0x8B];
+    source.by_ref().take(3).read_to_end(&mut magic)?;
+    if magic == BYTE_ORDER_MARK {
+        magic.clear();
+    }
+    let gzipped = magic.starts_with(&GZIP);
     let whole = io::Cursor::new(magic).chain(source);
     if gzipped {
         Reader::new(Inflate::new(whole, u64::MAX)).read(&mut on_item)
@@ -61,6 +64,12 @@ pub fn read(mut source: impl Read, mut on_item: impl FnMut(Item<'_>)) -> Result<
         Reader::new(whole).read(&mut on_item)
     }
 }
+
+/// How gzip data begins (RFC 1952).
+const GZIP: [u8; 2] = [0x1F, 0x8B];
+
+/// What some editors put before a text in UTF-8.
+const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
 struct Reader<R> {
     frames: Frames<R>,
@@ -285,6 +294,7 @@ mod tests {
         let escaped = r#""{\"eventName\":\"A\"}""#;
         for dialect in [
             record.to_owned(),
+            format!("\u{FEFF}{record}\r\n"),
             format!("[{record}]"),
             format!("{{\"Records\":[{record}]}}"),
             format!("{{\n  \"Records\": [\n {record}\n ]\n}}\n"),

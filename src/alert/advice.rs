@@ -1,5 +1,7 @@
 //! Why an incident is an alert, what to do about it, and how to silence it.
 
+use std::collections::BTreeSet;
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -99,8 +101,7 @@ pub fn exempt(incident: &Incident, now: Timestamp) -> String {
     if let Some(pattern) = &incident.who.pattern {
         rule.push(format!("principals = {}", patterns([pattern.as_str()])));
     }
-    let calls = incident.calls.words.keys().map(String::as_str);
-    rule.push(format!("calls = {}", patterns(calls)));
+    rule.push(calls(incident));
     if incident.watches().next().is_some() {
         rule.push(format!("watches = {}", list(incident.watches().map(quoted))));
     }
@@ -109,6 +110,19 @@ pub fn exempt(incident: &Incident, now: Timestamp) -> String {
     }
     rule.join("\n")
 }
+
+/// Each call, or each service where there are too many for a person to read.
+fn calls(incident: &Incident) -> String {
+    let calls = incident.calls.words.keys();
+    if calls.len() <= MOST_CALLS {
+        return format!("calls = {}", patterns(calls.map(String::as_str)));
+    }
+    let services: BTreeSet<&str> = calls.filter_map(|call| call.split(':').next()).collect();
+    format!("services = {}", patterns(services))
+}
+
+/// Calls that a proposed rule names one by one.
+const MOST_CALLS: usize = 100;
 
 fn patterns<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     list(words.into_iter().map(|word| quoted(&literal(word))))

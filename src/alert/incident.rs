@@ -104,7 +104,8 @@ pub struct Few {
     pub more: bool,
 }
 
-const MOST_CALLS: usize = 100;
+/// Enough that nobody can hide a new call behind many others; far fewer are shown.
+const MOST_CALLS: usize = 2000;
 const MOST_ERROR_CODES: usize = 20;
 const MOST_SESSIONS: usize = 20;
 const MOST_ACCESS_KEYS: usize = 10;

@@ -205,6 +205,20 @@ fn a_flood_becomes_the_gravest_messages_and_one_digest() {
 }
 
 #[test]
+fn a_new_call_is_not_hidden_by_many_known_ones() {
+    let call = |n: usize| run_instances("mateo").replace("RunInstances", &format!("Run{n}"));
+    let mut calls: Vec<String> = (0..150).map(call).collect();
+    let (outbox, ledger) = (Outbox::open(), ledger());
+    handle(&pack(&calls), &ledger, &outbox).1.unwrap();
+    assert_eq!(outbox.alerts()[0]["calls"].as_array().unwrap().len(), 100);
+    assert_eq!(outbox.alerts()[0]["other_calls"], 50);
+    calls.push(call(150));
+    handle(&pack(&calls), &ledger, &outbox).1.unwrap();
+    let follow_up = &outbox.alerts()[1]["follow_up"];
+    assert_eq!(follow_up["causes"][0], "new calls ec2:Run150");
+}
+
+#[test]
 fn a_record_delivered_twice_is_told_once() {
     let record = run_instances("mateo").replacen('{', r#"{"eventID":"e1","#, 1);
     let outbox = Outbox::open();

@@ -107,6 +107,8 @@ fn question_3_approved_regions() {
     for region in [json!(null), json!(""), json!(7), json!("us-east-11"), json!("unknown")] {
         assert_judged("", json!({"awsRegion": region}), "mutating-call high");
     }
+    let eu = "approved_regions = [\"eu-*\", \"u*\"]";
+    assert_judged(eu, json!({"awsRegion": null}), "mutating-call high");
     let eu = "approved_regions = [\"eu-*\"]";
     assert_judged(eu, json!({}), "ignored: approved-region");
     assert_judged(eu, json!({"awsRegion": "us-east-1"}), "mutating-call high");
