@@ -88,7 +88,7 @@ impl Alert {
             version: VERSION,
             id: Rejects::id(context.owner, context.log_group),
             title: format!("{} unreadable entries in log group {log_group}", rejects.count),
-            severity: Severity::Medium,
+            severity: Rejects::SEVERITY,
             reason: "unreadable".to_owned(),
             account: text::clean(context.owner, LONGEST_PLACE),
             region: String::new(),
@@ -252,6 +252,9 @@ impl EventBody {
 }
 
 impl Rejects {
+    /// Nobody knows what is in them.
+    pub const SEVERITY: Severity = Severity::Medium;
+
     /// Counts one more.
     pub fn add(&mut self, reject: &Reject) {
         self.count += 1;

@@ -4,11 +4,14 @@
 //! was not accepted. An `Err` makes Lambda replay the whole batch; the ledger keeps the replay from
 //! telling anything twice.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::alert::incident::id_of;
 use crate::alert::{Alert, Context, FollowUp, Incident, Message, Rejects};
 use crate::envelope::{Batch, Envelope, EnvelopeError};
+use crate::inflate::InflateError;
 use crate::ledger::{Cause, Decision, Ledger, Sighting, Telling};
 use crate::metrics::Summary;
 use crate::policy::{Policy, Severity};
@@ -78,9 +81,9 @@ impl HandleError {
     /// A stable name for the error's type, as Lambda reports it.
     pub fn kind(&self) -> &'static str {
         match self {
-            HandleError::Envelope(EnvelopeError::Gzip(
-                crate::inflate::InflateError::TooLarge { .. },
-            )) => "OversizeBatch",
+            HandleError::Envelope(EnvelopeError::Gzip(InflateError::TooLarge { .. })) => {
+                "OversizeBatch"
+            }
             HandleError::Envelope(EnvelopeError::NotASubscription { .. }) => "NotASubscription",
             HandleError::Envelope(_) => "DamagedPayload",
             HandleError::Publish { first: PublishError::Transient(_), .. } => "PublishFailed",
@@ -89,12 +92,28 @@ impl HandleError {
     }
 }
 
-/// Something to tell, and what the ledger wants to hear once it was told.
+/// What a batch gives people to hear of.
+#[derive(Clone, Copy)]
+enum Finding<'t> {
+    Incident(&'t Incident),
+    /// All unreadable entries of the batch.
+    Rejects(&'t Rejects),
+}
+
+/// A finding that is to be told, and what the ledger wants to hear once it was.
 struct Outgoing<'t> {
-    severity: Severity,
-    incident: Option<&'t Incident>,
+    finding: Finding<'t>,
     follow_up: Option<FollowUp>,
+    /// `None` where the ledger did not answer.
     telling: Option<Telling>,
+}
+
+/// What all findings of an invocation share.
+struct Scene<'a> {
+    batch: &'a Batch,
+    /// The same for a replay.
+    payload_id: String,
+    invocation: &'a Invocation<'a>,
 }
 
 impl<L: Ledger, P: Publish> Handler<'_, L, P> {
@@ -121,37 +140,29 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
             triage.take(batch, entry);
         })?;
         let triaged = triage.finish();
-        summary.control = batch.control;
-        summary.inflated_bytes = batch.inflated_bytes;
+        summary.opened(&batch);
         summary.triaged(&triaged, invocation.now);
-        if triaged.incidents.is_empty() && triaged.rejects.count == 0 {
+        let findings = findings(&triaged);
+        if findings.is_empty() {
             return Ok(());
         }
         let payload_id = id_of(&[envelope.data()]);
-        let outgoing =
-            self.ask_ledger(&triaged, &batch, &payload_id, invocation.now, summary).await;
-        self.send(outgoing, &triaged.rejects, &batch, invocation, summary).await
+        let scene = Scene { batch: &batch, payload_id, invocation };
+        let outgoing = self.ask_ledger(findings, &scene, summary).await;
+        self.send(outgoing, &scene, summary).await
     }
 
-    /// What of a batch is to be told now, the gravest first.
+    /// Which findings are to be told now.
     async fn ask_ledger<'t>(
         &self,
-        triaged: &'t Triaged,
-        batch: &Batch,
-        payload: &str,
-        now: Timestamp,
+        findings: Vec<Finding<'t>>,
+        scene: &Scene<'_>,
         summary: &mut Summary,
     ) -> Vec<Outgoing<'t>> {
         let mut outgoing = Vec::new();
-        let incidents = triaged.incidents.iter().map(|incident| {
-            (sighting_of(incident, payload, now), incident.severity, Some(incident))
-        });
-        let rejects = (triaged.rejects.count > 0).then(|| {
-            (sighting_of_rejects(&triaged.rejects, batch, payload, now), Severity::Medium, None)
-        });
-        for (sighting, severity, incident) in incidents.chain(rejects) {
+        for finding in findings {
             summary.incidents += 1;
-            let telling = match self.ledger.record(sighting).await {
+            let telling = match self.ledger.record(finding.sighting(scene)).await {
                 Ok(Decision::Tell(telling)) => Some(telling),
                 Ok(Decision::Hold) => {
                     summary.held += 1;
@@ -164,86 +175,83 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
                 }
             };
             let follow_up = telling.as_ref().and_then(follow_up);
-            outgoing.push(Outgoing { severity, incident, follow_up, telling });
+            outgoing.push(Outgoing { finding, follow_up, telling });
         }
-        outgoing.sort_by_key(|one| std::cmp::Reverse(one.severity));
         outgoing
     }
 
     async fn send(
         &self,
-        mut outgoing: Vec<Outgoing<'_>>,
-        rejects: &Rejects,
-        batch: &Batch,
-        invocation: &Invocation<'_>,
+        outgoing: Vec<Outgoing<'_>>,
+        scene: &Scene<'_>,
         summary: &mut Summary,
     ) -> Result<(), HandleError> {
-        let in_digest = self.split_digest(&mut outgoing);
-        let mut messages: Vec<Message> =
-            outgoing.iter().map(|one| self.message(one, rejects, batch, invocation.now)).collect();
-        let mut tellings: Vec<Vec<Outgoing<'_>>> = outgoing.into_iter().map(|o| vec![o]).collect();
-        if !in_digest.is_empty() {
-            let incidents: Vec<&Incident> = in_digest.iter().filter_map(|o| o.incident).collect();
-            messages.push(Message::new(Alert::digest(&incidents, invocation.id)));
-            tellings.push(in_digest);
-        }
-        let fates = self.publish.publish(&messages, invocation.deadline).await;
-        let no_fate = PublishError::Transient("SNS did not say what became of it".to_owned());
-        let fates = fates.into_iter().map(Some).chain(std::iter::repeat(None));
+        let (messages, told_by): (Vec<Message>, Vec<Vec<Outgoing<'_>>>) =
+            self.messages(outgoing, scene).into_iter().unzip();
+        let fates = self.publish.publish(&messages, scene.invocation.deadline).await;
+        let mut fates = fates.into_iter();
         let mut errors = Vec::new();
-        for (told, fate) in tellings.iter().zip(fates) {
-            match fate {
+        for told in &told_by {
+            match fates.next() {
                 Some(Ok(())) => self.confirm(told, summary).await,
                 Some(Err(error)) => errors.push(error),
-                None => errors.push(no_fate.clone()),
+                None => errors.push(PublishError::Transient("its fate is unknown".to_owned())),
             }
         }
         summary.messages_failed = errors.len() as u64;
         fail_with(errors, messages.len())
     }
 
-    /// Takes what goes beyond the number of messages out of `outgoing`, the least grave first.
-    /// Unreadable entries keep a message of their own, for nobody knows what they hide.
-    fn split_digest<'t>(&self, outgoing: &mut Vec<Outgoing<'t>>) -> Vec<Outgoing<'t>> {
-        let most = self.limits.max_messages.max(FEWEST_MESSAGES);
-        if outgoing.len() <= most {
-            return Vec::new();
+    /// The messages, each with what is told once it is accepted. Incidents beyond the number of
+    /// messages share the last one.
+    fn messages<'t>(
+        &self,
+        outgoing: Vec<Outgoing<'t>>,
+        scene: &Scene<'_>,
+    ) -> Vec<(Message, Vec<Outgoing<'t>>)> {
+        let (own, shared) = self.split(outgoing);
+        let message = |one: Outgoing<'t>| (self.message(&one, scene), vec![one]);
+        let mut messages: Vec<_> = own.into_iter().map(message).collect();
+        if !shared.is_empty() {
+            let incidents: Vec<&Incident> =
+                shared.iter().filter_map(|one| one.finding.incident()).collect();
+            let digest = Alert::digest(&incidents, scene.invocation.id);
+            messages.push((Message::new(digest), shared));
         }
-        let unreadable = outgoing.iter().any(|one| one.incident.is_none());
-        let mut own_messages = most - 1 - usize::from(unreadable);
-        let (mut kept, mut in_digest) = (Vec::new(), Vec::new());
-        for one in outgoing.drain(..) {
-            match one.incident {
-                None => kept.push(one),
-                Some(_) if own_messages > 0 => {
-                    own_messages -= 1;
-                    kept.push(one);
-                }
-                Some(_) => in_digest.push(one),
-            }
-        }
-        *outgoing = kept;
-        in_digest
+        messages
     }
 
-    fn message(
-        &self,
-        one: &Outgoing<'_>,
-        rejects: &Rejects,
-        batch: &Batch,
-        now: Timestamp,
-    ) -> Message {
-        let account = one.incident.map(|incident| incident.account.as_str());
+    /// What has a message of its own, and what shares one: the least grave incidents. Unreadable
+    /// entries never do, for nobody knows what they hide.
+    fn split<'t>(&self, outgoing: Vec<Outgoing<'t>>) -> (Vec<Outgoing<'t>>, Vec<Outgoing<'t>>) {
+        let most = self.limits.max_messages.max(FEWEST_MESSAGES);
+        if outgoing.len() <= most {
+            return (outgoing, Vec::new());
+        }
+        let rejects = outgoing.iter().filter(|one| one.finding.incident().is_none()).count();
+        let mut left = most - 1 - rejects;
+        outgoing.into_iter().partition(|one| {
+            let has_its_own = one.finding.incident().is_none() || left > 0;
+            if one.finding.incident().is_some() {
+                left = left.saturating_sub(1);
+            }
+            has_its_own
+        })
+    }
+
+    fn message(&self, one: &Outgoing<'_>, scene: &Scene<'_>) -> Message {
+        let account = one.finding.incident().map(|incident| incident.account.as_str());
         let context = Context {
-            now,
+            now: scene.invocation.now,
             account_name: account.and_then(|account| self.policy.account_name(account)),
-            owner: &batch.owner,
-            log_group: &batch.log_group,
-            log_stream: &batch.log_stream,
+            owner: &scene.batch.owner,
+            log_group: &scene.batch.log_group,
+            log_stream: &scene.batch.log_stream,
         };
-        Message::new(match one.incident {
-            Some(incident) => Alert::of_incident(incident, one.follow_up.clone(), &context),
-            None => Alert::of_rejects(rejects, one.follow_up.clone(), &context),
+        let follow_up = one.follow_up.clone();
+        Message::new(match one.finding {
+            Finding::Incident(incident) => Alert::of_incident(incident, follow_up, &context),
+            Finding::Rejects(rejects) => Alert::of_rejects(rejects, follow_up, &context),
         })
     }
 
@@ -260,32 +268,50 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
     }
 }
 
-fn sighting_of(incident: &Incident, payload: &str, now: Timestamp) -> Sighting {
-    Sighting {
-        incident: incident.id.clone(),
-        payload: payload.to_owned(),
-        now,
-        count: incident.count,
-        severity: incident.severity,
-        watches: incident.watches().map(str::to_owned).collect(),
-        calls: incident.calls.words.keys().cloned().collect(),
+/// The findings of a batch, the gravest first.
+fn findings(triaged: &Triaged) -> Vec<Finding<'_>> {
+    let mut findings: Vec<_> = triaged.incidents.iter().map(Finding::Incident).collect();
+    if triaged.rejects.count > 0 {
+        findings.push(Finding::Rejects(&triaged.rejects));
     }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
+    findings
 }
 
-fn sighting_of_rejects(
-    rejects: &Rejects,
-    batch: &Batch,
-    payload: &str,
-    now: Timestamp,
-) -> Sighting {
-    Sighting {
-        incident: Rejects::id(&batch.owner, &batch.log_group),
-        payload: payload.to_owned(),
-        now,
-        count: rejects.count,
-        severity: Severity::Medium,
-        watches: Default::default(),
-        calls: Default::default(),
+impl<'t> Finding<'t> {
+    fn incident(self) -> Option<&'t Incident> {
+        match self {
+            Finding::Incident(incident) => Some(incident),
+            Finding::Rejects(_) => None,
+        }
+    }
+
+    fn severity(self) -> Severity {
+        self.incident().map_or(Rejects::SEVERITY, |incident| incident.severity)
+    }
+
+    fn sighting(self, scene: &Scene<'_>) -> Sighting {
+        let (payload, now) = (scene.payload_id.clone(), scene.invocation.now);
+        match self {
+            Finding::Incident(incident) => Sighting {
+                incident: incident.id.clone(),
+                payload,
+                now,
+                count: incident.count,
+                severity: incident.severity,
+                watches: incident.watches().map(str::to_owned).collect(),
+                calls: incident.calls.words.keys().cloned().collect(),
+            },
+            Finding::Rejects(rejects) => Sighting {
+                incident: Rejects::id(&scene.batch.owner, &scene.batch.log_group),
+                payload,
+                now,
+                count: rejects.count,
+                severity: Rejects::SEVERITY,
+                watches: BTreeSet::new(),
+                calls: BTreeSet::new(),
+            },
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::envelope::Batch;
 use crate::triage::Triaged;
 
 /// The counts of one invocation. Holds nothing from a record but names of rules.
@@ -43,6 +44,12 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Takes over what the batch says of itself.
+    pub fn opened(&mut self, batch: &Batch) {
+        self.control = batch.control;
+        self.inflated_bytes = batch.inflated_bytes;
+    }
+
     /// Takes over what triage counted.
     pub fn triaged(&mut self, triaged: &Triaged, now: Timestamp) {
         self.entries = triaged.entries;
@@ -54,6 +61,7 @@ impl Summary {
         self.detection_delay_seconds =
             triaged.oldest.map(|oldest| now.duration_since(oldest).as_secs());
         debug_assert_eq!(self.entries, self.alerts + self.ignored + self.rejected);
+        debug_assert_eq!(self.ignored, self.ignored_by.values().sum::<u64>());
     }
 
     /// The canonical line: one JSON object that logs keep per invocation.
