@@ -12,7 +12,7 @@ pub mod prose;
 pub mod resources;
 pub mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -21,7 +21,7 @@ use crate::policy::{Reason, Severity};
 use crate::record::region;
 
 pub use contract::{
-    Alert, Body, Counted, DigestBody, DigestLine, EventBody, FollowUp, IncidentBody, Mitre,
+    Alert, Body, Counted, Covers, DigestBody, DigestLine, EventBody, FollowUp, IncidentBody, Mitre,
     PrincipalBody, UnreadableBody, VERSION,
 };
 pub use incident::{Incident, IncidentKey};
@@ -119,10 +119,10 @@ impl Alert {
             title: prose::incident_title(incident),
         };
         let count = incidents.iter().map(|incident| incident.count).sum();
-        let same = |word: fn(&Incident) -> &str| {
-            let mut words = incidents.iter().map(|incident| word(incident));
-            let first = words.next().unwrap_or_default();
-            if words.all(|word| word == first) { first.to_owned() } else { String::new() }
+        let covers = Covers::of(incidents);
+        let only = |words: &[String]| match words {
+            [only] => only.clone(),
+            _ => String::new(),
         };
         Alert {
             version: VERSION,
@@ -130,13 +130,14 @@ impl Alert {
             title: format!("{} more incidents, {count} calls", incidents.len()),
             severity: incidents.first().map_or(Severity::Low, |gravest| gravest.severity),
             reason: "digest".to_owned(),
-            account: same(|incident| &incident.account),
-            region: same(|incident| &incident.region),
+            account: only(&covers.accounts),
+            region: only(&covers.regions),
             body: Body::Digest(DigestBody {
                 incidents: incidents.len() as u64,
                 count,
                 list: incidents.iter().map(line).collect(),
                 by_region: by_region.iter().map(|(place, n)| counted(place, *n)).collect(),
+                covers,
             }),
             truncated: false,
         }
@@ -147,14 +148,7 @@ impl Alert {
     pub fn shrink(&mut self) -> bool {
         let cut = match &mut self.body {
             Body::Incident(body) => body.shrink(),
-            Body::Digest(body) => {
-                let cut = !body.list.is_empty() || body.by_region.len() > SHORTEST_LIST;
-                if body.list.is_empty() {
-                    body.by_region.truncate(SHORTEST_LIST);
-                }
-                body.list.clear();
-                cut
-            }
+            Body::Digest(body) => body.shrink(),
             Body::Unreadable(body) => cut_list(&mut body.entry_ids, 1),
         };
         self.truncated |= cut;
@@ -237,6 +231,37 @@ const UNUSED_REGIONS: Mitre = Mitre {
     name: "Unused/Unsupported Cloud Regions",
     url: "https://attack.mitre.org/techniques/T1535/",
 };
+
+impl DigestBody {
+    fn shrink(&mut self) -> bool {
+        cut_list(&mut self.list, 0)
+            || cut_list(&mut self.by_region, SHORTEST_LIST)
+            || cut_list(&mut self.covers.reasons, SHORTEST_LIST)
+            || cut_list(&mut self.covers.principal_types, SHORTEST_LIST)
+            || cut_list(&mut self.covers.accounts, SHORTEST_LIST)
+            || cut_list(&mut self.covers.regions, SHORTEST_LIST)
+    }
+}
+
+impl Covers {
+    fn of(incidents: &[&Incident]) -> Self {
+        let different = |word: &dyn Fn(&Incident) -> String| {
+            let words: BTreeSet<String> = incidents.iter().map(|one| word(one)).collect();
+            words.into_iter().filter(|word| !word.is_empty()).take(MOST_COVERED).collect()
+        };
+        Covers {
+            severities: different(&|incident| incident.severity.to_string()),
+            reasons: different(&|incident| incident.reason.to_string()),
+            accounts: different(&|incident| incident.account.clone()),
+            regions: different(&|incident| incident.region.clone()),
+            principal_types: different(&|incident| incident.who.kind.clone()),
+            outcomes: different(&|incident| incident.outcome.to_string()),
+        }
+    }
+}
+
+/// Different values of a kind that a digest names.
+const MOST_COVERED: usize = 100;
 
 impl EventBody {
     fn of(event: &incident::EventRef) -> Self {

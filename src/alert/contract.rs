@@ -24,7 +24,7 @@ pub struct Alert {
     pub reason: String,
     /// The account; empty where several are concerned.
     pub account: String,
-    /// The region's code; empty where several are concerned.
+    /// The region's code; empty where several or none are concerned.
     pub region: String,
     /// What kind of alert it is, in `kind`, and what belongs to that kind.
     #[serde(flatten)]
@@ -165,6 +165,25 @@ pub struct DigestBody {
     pub list: Vec<DigestLine>,
     /// Incidents by account and region.
     pub by_region: Vec<Counted>,
+    /// What a subscription may filter by, over all incidents.
+    pub covers: Covers,
+}
+
+/// Different values over several incidents, so that a filter for any of them finds the digest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Covers {
+    /// Severities.
+    pub severities: Vec<String>,
+    /// Reasons.
+    pub reasons: Vec<String>,
+    /// Accounts.
+    pub accounts: Vec<String>,
+    /// Codes of regions.
+    pub regions: Vec<String>,
+    /// Types of principals.
+    pub principal_types: Vec<String>,
+    /// Outcomes.
+    pub outcomes: Vec<String>,
 }
 
 /// An incident in short.

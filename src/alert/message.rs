@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::prose::{mail, sms};
 use super::text::subject;
-use super::{Alert, Body};
+use super::{Alert, Body, Covers};
 
 /// Bytes of message and attributes together, of one message and of one batch: 256 KiB.
 pub const LARGEST: usize = 256 * 1024;
@@ -27,8 +27,19 @@ pub struct Message {
     pub subject: String,
     /// The text by protocol, for `MessageStructure=json`.
     pub structure: String,
-    /// String attributes that subscriptions may filter by; none is empty.
-    pub attributes: Vec<(&'static str, String)>,
+    /// What subscriptions may filter by; none is empty.
+    pub attributes: Vec<Attribute>,
+}
+
+/// One message attribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attribute {
+    /// Its name.
+    pub name: &'static str,
+    /// `String`, or `String.Array` where a digest covers several values.
+    pub data_type: &'static str,
+    /// The value, or a JSON array of them.
+    pub value: String,
 }
 
 impl Message {
@@ -62,7 +73,7 @@ impl Message {
     /// What SNS counts, in bytes.
     pub fn size(&self) -> usize {
         let attributes = self.attributes.iter();
-        let attributes = attributes.map(|(name, value)| name.len() + "String".len() + value.len());
+        let attributes = attributes.map(|a| a.name.len() + a.data_type.len() + a.value.len());
         self.structure.len() + attributes.sum::<usize>()
     }
 
@@ -98,22 +109,43 @@ fn contract(alert: &Alert) -> String {
     serde_json::to_string(alert).unwrap_or_default()
 }
 
-fn attributes(alert: &Alert) -> Vec<(&'static str, String)> {
-    let (principal_type, outcome) = match &alert.body {
-        Body::Incident(body) => (body.principal.kind.as_str(), body.outcome),
-        Body::Digest(_) | Body::Unreadable(_) => ("", ""),
+fn attributes(alert: &Alert) -> Vec<Attribute> {
+    let one = |word: &str| vec![word.to_owned()];
+    let covers = match &alert.body {
+        Body::Digest(body) => body.covers.clone(),
+        Body::Incident(_) | Body::Unreadable(_) => Covers {
+            severities: one(alert.severity.as_str()),
+            reasons: one(&alert.reason),
+            accounts: one(&alert.account),
+            regions: one(&alert.region),
+            ..Covers::default()
+        },
+    };
+    let (principal_types, outcomes) = match &alert.body {
+        Body::Incident(body) => (one(&body.principal.kind), one(body.outcome)),
+        Body::Digest(_) | Body::Unreadable(_) => (covers.principal_types, covers.outcomes),
     };
     [
-        ("severity", alert.severity.as_str()),
-        ("reason", &alert.reason),
-        ("account", &alert.account),
-        ("region", &alert.region),
-        ("principal_type", principal_type),
-        ("outcome", outcome),
+        ("severity", covers.severities),
+        ("reason", covers.reasons),
+        ("account", covers.accounts),
+        ("region", covers.regions),
+        ("principal_type", principal_types),
+        ("outcome", outcomes),
     ]
     .into_iter()
-    .map(|(name, value)| (name, value.chars().take(LONGEST_ATTRIBUTE).collect()))
-    // SNS refuses an empty value.
-    .filter(|(_, value): &(_, String)| !value.is_empty())
+    .filter_map(|(name, values)| attribute(name, &values))
     .collect()
+}
+
+/// `None` for no value, since SNS refuses an empty one.
+fn attribute(name: &'static str, values: &[String]) -> Option<Attribute> {
+    let cut = |value: &String| value.chars().take(LONGEST_ATTRIBUTE).collect::<String>();
+    let values: Vec<String> = values.iter().map(cut).filter(|value| !value.is_empty()).collect();
+    let (data_type, value) = match values.as_slice() {
+        [] => return None,
+        [one] => ("String", one.clone()),
+        several => ("String.Array", json!(several).to_string()),
+    };
+    Some(Attribute { name, data_type, value })
 }

@@ -175,10 +175,12 @@ fn entry(index: usize, message: &Message) -> Result<PublishBatchRequestEntry, Bu
         .subject(&message.subject)
         .message(&message.structure)
         .message_structure("json");
-    for (name, value) in &message.attributes {
-        let value =
-            MessageAttributeValue::builder().data_type("String").string_value(value).build()?;
-        entry = entry.message_attributes(*name, value);
+    for attribute in &message.attributes {
+        let value = MessageAttributeValue::builder()
+            .data_type(attribute.data_type)
+            .string_value(&attribute.value)
+            .build()?;
+        entry = entry.message_attributes(attribute.name, value);
     }
     entry.build()
 }

@@ -68,7 +68,7 @@ fn every_protocol_gets_its_text_and_filters_get_attributes() {
         assert_eq!(texts[machine], message.json(), "{machine}");
     }
     let attributes: Vec<String> =
-        message.attributes.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        message.attributes.iter().map(|a| format!("{}={}", a.name, a.value)).collect();
     let expected = [
         "severity=critical",
         "reason=mutating-call",
@@ -177,12 +177,20 @@ fn links_go_to_the_partition_and_region_of_the_record() {
 
 #[test]
 fn a_digest_of_thousands_of_incidents_fits() {
+    let incidents = 5000;
+    assert_eq!(digest(incidents, "")["list"], json!([]));
+    assert_eq!(digest(incidents, &"\u{1F600}\\".repeat(150))["incidents"], incidents);
+}
+
+/// The digest of so many incidents, with this in every field.
+fn digest(incidents: usize, text: &str) -> Value {
     let record = |user: usize| {
         json!({"eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
-            "awsRegion": format!("xx-west-{user}"), "userIdentity": {"arn": format!("arn:{user}")}})
+            "awsRegion": format!("{user}{text}"), "recipientAccountId": format!("{user}{text}"),
+            "userIdentity": {"arn": format!("arn:{user}"), "type": format!("{user}{text}")}})
         .to_string()
     };
-    let incidents: Vec<Incident> = (0..5000)
+    let incidents: Vec<Incident> = (0..incidents)
         .map(|user| {
             let text = record(user);
             let record = Record::parse(&text).unwrap();
@@ -194,8 +202,30 @@ fn a_digest_of_thousands_of_incidents_fits() {
     let message = Message::new(Alert::digest(&incidents, "request"));
     assert!(message.size() <= LARGEST, "{}", message.size());
     assert!(message.alert.truncated);
-    let alert: Value = serde_json::from_str(&message.json()).unwrap();
-    assert_eq!(alert["incidents"], 5000);
+    assert_eq!(texts(&message)["sqs"], message.json());
+    serde_json::from_str(&message.json()).unwrap()
+}
+
+#[test]
+fn a_filter_for_any_of_its_incidents_finds_a_digest() {
+    let root = triaged("root", &Policy::embedded().unwrap());
+    let denied = triaged("denied-by-scp", &Policy::embedded().unwrap());
+    let incidents: Vec<&Incident> = root.incidents.iter().chain(&denied.incidents).collect();
+    let message = Message::new(Alert::digest(&incidents, "request"));
+    let attributes: Vec<String> = message
+        .attributes
+        .iter()
+        .map(|a| format!("{} {} {}", a.name, a.data_type, a.value))
+        .collect();
+    let expected = [
+        r#"severity String.Array ["critical","low"]"#,
+        "reason String mutating-call",
+        r#"account String.Array ["111122223333","444455556666"]"#,
+        r#"region String.Array ["ap-northeast-1","eu-north-1"]"#,
+        r#"principal_type String.Array ["AssumedRole","Root"]"#,
+        r#"outcome String.Array ["denied","success"]"#,
+    ];
+    assert_eq!(attributes, expected);
 }
 
 proptest! {
@@ -230,7 +260,7 @@ proptest! {
         prop_assert!(message.size() <= LARGEST, "{} bytes", message.size());
         prop_assert!((1..=99).contains(&message.subject.len()));
         prop_assert!(message.subject.bytes().all(|b| (b' '..=b'~').contains(&b)));
-        prop_assert!(message.attributes.iter().all(|(_, value)| !value.is_empty()));
+        prop_assert!(message.attributes.iter().all(|a| !a.value.is_empty()));
         let texts = texts(&message);
         prop_assert!(texts["sms"].as_str().unwrap().chars().count() <= 160);
         prop_assert!(texts["sms"].as_str().unwrap().is_ascii());
