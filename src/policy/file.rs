@@ -142,7 +142,7 @@ impl<'t> Reader<'t> {
             return None;
         };
         let access = self.choice(word, WORDS)?;
-        let when = get(table, "when").map(|item| self.members(item));
+        let when = self.filled(table, "when").map(|item| self.members(item));
         Some(match (access, when) {
             (None, _) => CallAccess::ByField,
             (Some(access), None) => CallAccess::Always(access),
@@ -195,13 +195,12 @@ impl<'t> Reader<'t> {
         let watches = get(table, "watches").map(|item| self.strings(item)).unwrap_or_default();
         let matcher = self.matcher(table, &id, span)?;
         let watches = watches.into_iter().map(|watch| watch.value).collect();
-        // A date that cannot be read must not make an exemption that never ends.
-        Some(Exempt {
-            matcher,
-            id: id.into(),
-            until: until.map_or(Some(None), |u| u.map(Some))?,
-            watches,
-        })
+        let until = match until {
+            // A date that cannot be read must not make an exemption that never ends.
+            Some(date) => Some(date?),
+            None => None,
+        };
+        Some(Exempt { matcher, id: id.into(), until, watches })
     }
 
     fn rule_id(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<String> {
@@ -215,11 +214,14 @@ impl<'t> Reader<'t> {
             accounts: self.patterns_of(table, "accounts"),
             regions: self.patterns_of(table, "regions"),
             services: self.patterns_of(table, "services"),
-            calls: get(table, "calls").map(|item| self.call_patterns(item)),
+            calls: self.filled(table, "calls").map(|item| self.call_patterns(item)),
             principals: self.patterns_of(table, "principals"),
-            source_ips: get(table, "source_ips").map(|item| self.networks(item)),
-            outcomes: get(table, "outcomes").map(|item| self.outcomes(item)),
-            request: get(table, "request").map(|item| self.members(item)).unwrap_or_default(),
+            source_ips: self.filled(table, "source_ips").map(|item| self.networks(item)),
+            outcomes: self.filled(table, "outcomes").map(|item| self.outcomes(item)),
+            request: self
+                .filled(table, "request")
+                .map(|item| self.members(item))
+                .unwrap_or_default(),
         };
         if MATCHER_KEYS.iter().any(|key| get(table, key).is_some()) {
             return Some(matcher);
@@ -277,7 +279,8 @@ impl<'t> Reader<'t> {
     fn members(&mut self, item: Item<'_, 't>) -> Members {
         let mut members = Members::default();
         let Some(table) = self.table(item) else { return members };
-        for (member, item) in table {
+        for (member, _) in table {
+            let Some(item) = self.filled(table, member.get_ref()) else { continue };
             let values = match item.get_ref().as_array() {
                 Some(array) => array.iter().filter_map(|item| self.value(item)).collect(),
                 None => self.value(item).into_iter().collect(),

@@ -82,17 +82,21 @@ impl<'t> Reader<'t> {
     }
 
     pub(super) fn patterns_of(&mut self, table: &DeTable<'t>, key: &str) -> Option<Patterns> {
-        let item = get(table, key)?;
+        let item = self.filled(table, key)?;
         let strings = self.strings(item);
-        if item.get_ref().as_array().is_some_and(|array| array.iter().next().is_none()) {
-            let hint = "name something, or leave the key out";
-            self.fault(
-                item.span(),
-                format!("`{key}` is empty and would match nothing"),
-                Some(hint),
-            );
-        }
         Some(Patterns::new(strings.iter().map(|string| &string.value)))
+    }
+
+    /// The value of a key where it is there; an empty list or table is a fault.
+    pub(super) fn filled<'v>(&mut self, table: &'v DeTable<'t>, key: &str) -> Option<Item<'v, 't>> {
+        let item = get(table, key)?;
+        let list_is_empty = item.get_ref().as_array().is_some_and(|list| list.is_empty());
+        let table_is_empty = item.get_ref().as_table().is_some_and(DeTable::is_empty);
+        if list_is_empty || table_is_empty {
+            let hint = "name something, or leave the key out";
+            self.fault(item.span(), format!("`{key}` is empty"), Some(hint));
+        }
+        Some(item)
     }
 
     pub(super) fn choice<T: Clone>(

@@ -63,7 +63,7 @@ regions = []
     my.toml:21:15: `10.0.0.0/99` is no network; write CIDR, such as 192.0.2.0/24 or 2001:db8::/32
     my.toml:22:13: `ok` is unknown here; one of success, denied, throttled, failed, dry-run is meant
     my.toml:28:10: `kms` is no call; write service:Name, such as ec2:RunInstances
-    my.toml:29:11: `regions` is empty and would match nothing; name something, or leave the key out
+    my.toml:29:11: `regions` is empty; name something, or leave the key out
     "#);
 }
 
@@ -100,6 +100,20 @@ fn a_list_without_regions_and_a_text_that_is_no_toml() {
     insta::assert_snapshot!(faults("approved_regions = []"), @r#"my.toml:1:20: no region is approved; list the regions you use, such as ["us-east-1", "eu-*"]"#);
     insta::assert_snapshot!(faults("approved_regions = \"eu-west-1\""), @"my.toml:1:20: a string stands here; wanted is a list of region codes");
     insta::assert_snapshot!(faults("approved_regions = [\"eu-west-1\"\nsign_ins = \"alert\"\n"), @"my.toml:2:1: missing comma between array elements, expected `,`");
+}
+
+#[test]
+fn a_matcher_without_anything_in_it_is_no_matcher() {
+    for matcher in ["calls = []", "source_ips = []", "outcomes = []", "request = {}"] {
+        let rule = format!("[[exempt]]\nid = \"x\"\nreason = \"r\"\n{matcher}");
+        assert!(faults(&rule).contains("is empty"), "{matcher}");
+    }
+    assert!(
+        faults("[access.calls]\n\"a:B\" = { access = \"read-only\", when = {} }").contains("empty")
+    );
+    assert!(
+        faults("[[watch]]\nid = \"x\"\nreason = \"r\"\nrequest = { a = [] }").contains("empty")
+    );
 }
 
 #[test]
