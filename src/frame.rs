@@ -179,52 +179,79 @@ impl<R: Read> Frames<R> {
 
     /// Takes the next value; one of more than `limit` bytes is passed over and told as oversize.
     pub fn value(&mut self, limit: usize) -> Result<Frame<'_>, FrameError> {
-        self.peek()?;
-        let mut scan = Scan::Start;
-        let mut held = 0;
-        let mut dropped = 0_u64;
-        loop {
-            let ahead = self.window.get(self.start + held..self.end).unwrap_or_default();
-            let step = scan.feed(ahead);
-            held += match step {
-                Step::More => ahead.len(),
-                Step::End(at) => at,
-                Step::Fault { at, expected } => {
-                    let offset = self.offset() + (held + at) as u64;
-                    return Err(FrameError::Unexpected { offset, expected });
-                }
-            };
-            if dropped > 0 || held > limit {
-                self.drop_front(&mut held, &mut dropped);
-            }
-            if matches!(step, Step::End(_)) {
-                break;
-            }
-            if !self.more()? {
-                match scan {
-                    Scan::Scalar => break,
-                    _ => return Err(FrameError::Ended { offset: self.offset() + held as u64 }),
-                }
-            }
+        match self.measure(limit, Lines::Any)? {
+            Some(length) => Ok(Frame::Whole(self.take_bytes(length))),
+            None => self.pass_over(),
         }
-        if dropped > 0 {
-            return Ok(Frame::Oversize { head: &self.head, length: dropped });
-        }
-        let value = self.start..self.start + held;
-        self.start += held;
-        Ok(Frame::Whole(self.window.get(value).unwrap_or_default()))
     }
 
-    /// Lets go of the first `held` bytes of a value that turned out to be too large.
-    fn drop_front(&mut self, held: &mut usize, dropped: &mut u64) {
-        if *dropped == 0 {
-            let head = self.window.get(self.start..self.start + (*held).min(HEAD));
-            self.head.clear();
-            self.head.extend_from_slice(head.unwrap_or_default());
+    /// The next value, which stays where it is; `None` where it has more than `limit` bytes.
+    pub fn peek_value(&mut self, limit: usize, lines: Lines) -> Result<Option<&[u8]>, FrameError> {
+        let length = self.measure(limit, lines)?;
+        Ok(length.and_then(|length| self.window.get(self.start..self.start + length)))
+    }
+
+    /// Takes the next bytes, which were peeked at before.
+    pub fn take_bytes(&mut self, length: usize) -> &[u8] {
+        let taken = self.start..self.end.min(self.start + length);
+        self.start = taken.end;
+        self.window.get(taken).unwrap_or_default()
+    }
+
+    /// The length of the next value; `None` where it has more than `limit` bytes.
+    fn measure(&mut self, limit: usize, lines: Lines) -> Result<Option<usize>, FrameError> {
+        self.peek()?;
+        let mut scan = Scan::new(lines);
+        let mut length = 0;
+        loop {
+            let ahead = self.window.get(self.start + length..self.end).unwrap_or_default();
+            let step = scan.feed(ahead);
+            length += step.passed(ahead);
+            if length > limit {
+                return Ok(None);
+            }
+            match step {
+                Step::More => {}
+                Step::End(_) => return Ok(Some(length)),
+                Step::Fault { expected, .. } => {
+                    let offset = self.offset() + length as u64;
+                    return Err(FrameError::Unexpected { offset, expected });
+                }
+            }
+            if !self.more()? {
+                return match scan.state {
+                    State::Scalar => Ok(Some(length)),
+                    _ => Err(FrameError::Ended { offset: self.offset() + length as u64 }),
+                };
+            }
         }
-        *dropped += *held as u64;
-        self.start += *held;
-        *held = 0;
+    }
+
+    /// Lets go of a value that is too large to hold, but for its head.
+    fn pass_over(&mut self) -> Result<Frame<'_>, FrameError> {
+        let head = self.window.get(self.start..self.end.min(self.start + HEAD));
+        self.head = head.unwrap_or_default().to_vec();
+        let mut scan = Scan::new(Lines::Any);
+        let mut length = 0;
+        loop {
+            let ahead = self.window.get(self.start..self.end).unwrap_or_default();
+            let step = scan.feed(ahead);
+            let passed = step.passed(ahead);
+            self.start += passed;
+            length += passed as u64;
+            match step {
+                Step::More if self.more()? => {}
+                Step::More if !matches!(scan.state, State::Scalar) => {
+                    return Err(FrameError::Ended { offset: self.offset() });
+                }
+                Step::More | Step::End(_) => {
+                    return Ok(Frame::Oversize { head: &self.head, length });
+                }
+                Step::Fault { expected, .. } => {
+                    return Err(FrameError::Unexpected { offset: self.offset(), expected });
+                }
+            }
+        }
     }
 
     /// Reads more of the stream behind what the window still holds; `false` at the end.
@@ -252,9 +279,23 @@ impl<R: Read> Frames<R> {
     }
 }
 
-/// Where in a value the scan stands; it goes on from there when more bytes come.
+/// Whether a value may have line breaks between its tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// As JSON allows it.
+    Any,
+    /// It must end on the line that it began on.
+    One,
+}
+
+/// A scan for the end of a value; it goes on from its state when more bytes come.
+struct Scan {
+    lines: Lines,
+    state: State,
+}
+
 #[derive(Clone, Copy)]
-enum Scan {
+enum State {
     Start,
     Inside { depth: u32 },
     String { depth: u32 },
@@ -272,29 +313,47 @@ enum Step {
     },
 }
 
+impl Step {
+    /// How many of the bytes that were fed belong to the value.
+    fn passed(&self, fed: &[u8]) -> usize {
+        match *self {
+            Step::More => fed.len(),
+            Step::End(at) | Step::Fault { at, .. } => at,
+        }
+    }
+}
+
 impl Scan {
+    fn new(lines: Lines) -> Self {
+        Scan { lines, state: State::Start }
+    }
+
     fn feed(&mut self, bytes: &[u8]) -> Step {
+        use State::{Escape, Inside, Scalar, Start, String};
         for (at, &byte) in bytes.iter().enumerate() {
-            *self = match (*self, byte) {
-                (Scan::String { depth: 0 }, b'"') => return Step::End(at + 1),
-                (Scan::String { depth }, b'"') => Scan::Inside { depth },
-                (Scan::String { depth }, b'\\') => Scan::Escape { depth },
-                (Scan::String { .. }, 0..=0x1F) => {
+            self.state = match (self.state, byte) {
+                (String { depth: 0 }, b'"') => return Step::End(at + 1),
+                (String { depth }, b'"') => Inside { depth },
+                (String { depth }, b'\\') => Escape { depth },
+                (String { .. }, 0..=0x1F) => {
                     return Step::Fault { at, expected: "allowed unescaped inside a string" };
                 }
-                (Scan::String { depth } | Scan::Escape { depth }, _) => Scan::String { depth },
-                (Scan::Inside { depth }, b'"') => Scan::String { depth },
-                (Scan::Inside { depth }, b'{' | b'[') => Scan::Inside { depth: depth + 1 },
-                (Scan::Inside { depth: 1 }, b'}' | b']') => return Step::End(at + 1),
-                (Scan::Inside { depth }, b'}' | b']') => Scan::Inside { depth: depth - 1 },
-                (Scan::Inside { depth }, _) => Scan::Inside { depth },
-                (Scan::Start, b'{' | b'[') => Scan::Inside { depth: 1 },
-                (Scan::Start, b'"') => Scan::String { depth: 0 },
-                (Scan::Start, b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => Scan::Scalar,
-                (Scan::Start, _) => return Step::Fault { at, expected: "the start of a value" },
-                (Scan::Scalar, b',' | b'}' | b']') => return Step::End(at),
-                (Scan::Scalar, space) if is_space(space) => return Step::End(at),
-                (Scan::Scalar, _) => Scan::Scalar,
+                (String { depth } | Escape { depth }, _) => String { depth },
+                (Inside { depth }, b'"') => String { depth },
+                (Inside { depth }, b'{' | b'[') => Inside { depth: depth + 1 },
+                (Inside { depth: 1 }, b'}' | b']') => return Step::End(at + 1),
+                (Inside { depth }, b'}' | b']') => Inside { depth: depth - 1 },
+                (Inside { .. }, b'\n') if self.lines == Lines::One => {
+                    return Step::Fault { at, expected: "the end of the value, on its own line" };
+                }
+                (Inside { depth }, _) => Inside { depth },
+                (Start, b'{' | b'[') => Inside { depth: 1 },
+                (Start, b'"') => String { depth: 0 },
+                (Start, b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => Scalar,
+                (Start, _) => return Step::Fault { at, expected: "the start of a value" },
+                (Scalar, b',' | b'}' | b']') => return Step::End(at),
+                (Scalar, space) if is_space(space) => return Step::End(at),
+                (Scalar, _) => Scalar,
             };
         }
         Step::More

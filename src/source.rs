@@ -18,7 +18,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::envelope::{Envelope, LARGEST_ENTRY, LogEntry, Reject, read_batch};
-use crate::frame::{Frame, FrameError, Frames};
+use crate::frame::{Frame, FrameError, Frames, Lines};
 use crate::inflate::Inflate;
 use crate::record::string;
 
@@ -73,13 +73,23 @@ const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
 
 struct Reader<R> {
     frames: Frames<R>,
-    /// Whether a value that ended with its line was seen: then a line that is none is damaged.
-    by_lines: bool,
+    /// How often a damaged line may still be taken for the first of several: each such search may
+    /// read [`LARGEST_VALUE`] bytes in vain.
+    searches: u32,
 }
+
+/// What became of the attempt to read an object.
+enum Tried {
+    Taken,
+    /// It is none; nothing was taken.
+    Damaged,
+}
+
+const MOST_SEARCHES: u32 = 16;
 
 impl<R: Read> Reader<R> {
     fn new(source: R) -> Self {
-        Reader { frames: Frames::new(source), by_lines: false }
+        Reader { frames: Frames::new(source), searches: MOST_SEARCHES }
     }
 
     fn read(mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
@@ -125,21 +135,38 @@ impl<R: Read> Reader<R> {
         Ok(())
     }
 
+    /// An object on a line of its own, or beside others, or over several lines. What never becomes
+    /// one costs its own line and no more: a damaged line must not swallow those behind it.
     fn object(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
-        let line = self.frames.peek_line(LARGEST_VALUE)?;
-        if classify(line, NESTING, on_item).is_ok() {
-            self.by_lines = true;
-            return self.frames.skip_line();
+        match self.try_object(Lines::One, on_item)? {
+            Tried::Taken => return Ok(()),
+            Tried::Damaged if self.searches == 0 => {}
+            Tried::Damaged => match self.try_object(Lines::Any, on_item)? {
+                Tried::Taken => return Ok(()),
+                Tried::Damaged => self.searches -= 1,
+            },
         }
-        if self.by_lines {
-            return self.unreadable_line(on_item);
+        self.unreadable_line(on_item)
+    }
+
+    fn try_object(
+        &mut self,
+        lines: Lines,
+        on_item: &mut impl FnMut(Item<'_>),
+    ) -> Result<Tried, FrameError> {
+        let text = match self.frames.peek_value(LARGEST_VALUE, lines) {
+            Ok(Some(text)) => text,
+            Ok(None) | Err(FrameError::Unexpected { .. } | FrameError::Ended { .. }) => {
+                return Ok(Tried::Damaged);
+            }
+            Err(error @ FrameError::Read(_)) => return Err(error),
+        };
+        let length = text.len();
+        if classify(text, NESTING, on_item).is_err() {
+            return Ok(Tried::Damaged);
         }
-        match self.frames.value(LARGEST_VALUE) {
-            Ok(frame) => item(frame, NESTING, on_item),
-            Err(FrameError::Unexpected { .. }) => self.unreadable_line(on_item)?,
-            Err(error) => return Err(error),
-        }
-        Ok(())
+        self.frames.take_bytes(length);
+        Ok(Tried::Taken)
     }
 
     fn unreadable_line(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
@@ -335,6 +362,18 @@ mod tests {
     fn lists_in_lists_are_not_looked_into_for_ever() {
         let deep = format!("{}{}", "{\"Records\":[".repeat(100_000), "]}".repeat(100_000));
         assert_eq!(items(deep.as_bytes()).len(), 1);
+    }
+
+    #[test]
+    fn objects_on_one_line_follow_each_other() {
+        let text = "{\"a\":1} {\"b\":{}}{\"c\":3}\n{\"d\":4}".repeat(20_000);
+        assert_eq!(items(text.as_bytes()).len(), 80_000);
+    }
+
+    #[test]
+    fn many_damaged_lines_are_many_rejects() {
+        let text = "{\"a\":{\"b\":1,\n".repeat(20_000) + "{\"c\":1}";
+        assert_eq!(items(text.as_bytes()).len(), 20_001);
     }
 
     #[test]
