@@ -110,10 +110,6 @@ impl Alert {
 
     /// One alert for several incidents, given the gravest first.
     pub fn digest(incidents: &[&Incident], invocation: &str) -> Self {
-        let mut by_region: BTreeMap<String, u64> = BTreeMap::new();
-        for incident in incidents {
-            *by_region.entry(format!("{} {}", incident.account, incident.region)).or_default() += 1;
-        }
         let line = |incident: &&Incident| DigestLine {
             id: incident.id.clone(),
             title: prose::incident_title(incident),
@@ -136,7 +132,7 @@ impl Alert {
                 incidents: incidents.len() as u64,
                 count,
                 list: incidents.iter().map(line).collect(),
-                by_region: by_region.iter().map(|(place, n)| counted(place, *n)).collect(),
+                by_region: by_region(incidents),
                 covers,
             }),
             truncated: false,
@@ -174,7 +170,7 @@ impl IncidentBody {
         IncidentBody {
             account_name: context.account_name.map(str::to_owned),
             region_name: region::name(&incident.region),
-            outcome: incident.outcome.as_str(),
+            outcome: incident.outcome,
             count: incident.count,
             reasons: incident.reasons.iter().map(|(r, n)| counted(&r.to_string(), *n)).collect(),
             calls,
@@ -232,9 +228,29 @@ const UNUSED_REGIONS: Mitre = Mitre {
     url: "https://attack.mitre.org/techniques/T1535/",
 };
 
+/// How many incidents there were where, the most first.
+fn by_region(incidents: &[&Incident]) -> Vec<Counted> {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    for incident in incidents {
+        *counts.entry(format!("{} {}", incident.account, incident.region)).or_default() += 1;
+    }
+    let mut places: Vec<_> = counts.iter().map(|(place, count)| counted(place, *count)).collect();
+    places.sort_by_key(|place| std::cmp::Reverse(place.count));
+    let elsewhere: u64 = places.drain(places.len().min(MOST_PLACES)..).map(|p| p.count).sum();
+    if elsewhere > 0 {
+        places.push(counted("elsewhere", elsewhere));
+    }
+    places
+}
+
+/// Pairs of account and region that a digest names.
+const MOST_PLACES: usize = 200;
+
 impl DigestBody {
     fn shrink(&mut self) -> bool {
-        cut_list(&mut self.list, 0)
+        // Half of the list at a time: most of it fits.
+        let half = self.list.len() / 2;
+        cut_list(&mut self.list, half)
             || cut_list(&mut self.by_region, SHORTEST_LIST)
             || cut_list(&mut self.covers.reasons, SHORTEST_LIST)
             || cut_list(&mut self.covers.principal_types, SHORTEST_LIST)

@@ -184,6 +184,9 @@ struct Header {
 /// Fields of the header are short; one that is not counts as absent.
 const LONGEST_FIELD: usize = 4096;
 
+/// The fields that decide what becomes of a batch.
+const FIELDS: [&str; 5] = ["messageType", "owner", "logGroup", "logStream", "logEvents"];
+
 impl Pass {
     fn run<R: Read>(
         &mut self,
@@ -193,7 +196,14 @@ impl Pass {
         let mut frames = Frames::new(source);
         frames.take(b'{', "the start of an object")?;
         let mut first = true;
+        let mut seen = Vec::new();
         while let Some(key) = frames.next_key(&mut first)? {
+            if let Some(field) = FIELDS.iter().find(|field| **field == key) {
+                if seen.contains(field) {
+                    return Err(EnvelopeError::NotABatch("it names a field twice"));
+                }
+                seen.push(field);
+            }
             match key.as_str() {
                 "messageType" => self.header.message_type = text(&mut frames)?,
                 "owner" => self.header.owner = text(&mut frames)?,
@@ -473,6 +483,8 @@ mod tests {
         assert!(fault(&format!("{{{HEADER}}}")).ends_with("it has no `logEvents`"));
         assert!(fault(r#"{"messageType":"X","logEvents":[]}"#).ends_with("is unknown"));
         assert!(fault(&format!("{{{HEADER},\"logEvents\":[]}} {{}}")).contains("follows"));
+        let twice = r#"{"messageType":"CONTROL_MESSAGE","messageType":"DATA_MESSAGE"}"#;
+        assert!(fault(twice).ends_with("it names a field twice"));
         assert!(fault("[]").contains("byte 0 of the JSON text is not the start of an object"));
         assert!(fault(&format!("{{{HEADER},\"logEvents\":[{{")).contains("inside a value"));
     }

@@ -187,7 +187,7 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         summary: &mut Summary,
     ) -> Result<(), HandleError> {
         let (messages, told_by): (Vec<Message>, Vec<Vec<Outgoing<'_>>>) =
-            self.messages(outgoing, scene).into_iter().unzip();
+            self.messages(outgoing, scene, summary).into_iter().unzip();
         let fates = self.publish.publish(&messages, scene.invocation.deadline).await;
         let mut fates = fates.into_iter();
         let mut errors = Vec::new();
@@ -208,6 +208,7 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         &self,
         outgoing: Vec<Outgoing<'t>>,
         scene: &Scene<'_>,
+        summary: &mut Summary,
     ) -> Vec<(Message, Vec<Outgoing<'t>>)> {
         let (own, shared) = self.split(outgoing);
         let message = |one: Outgoing<'t>| (self.message(&one, scene), vec![one]);
@@ -215,8 +216,11 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         if !shared.is_empty() {
             let incidents: Vec<&Incident> =
                 shared.iter().filter_map(|one| one.finding.incident()).collect();
-            let digest = Alert::digest(&incidents, scene.invocation.id);
-            messages.push((Message::new(digest), shared));
+            let digest = Message::new(Alert::digest(&incidents, scene.invocation.id));
+            if digest.alert.truncated {
+                summary.in_short_digest = incidents.iter().map(|one| one.id.clone()).collect();
+            }
+            messages.push((digest, shared));
         }
         messages
     }
@@ -316,7 +320,7 @@ impl<'t> Finding<'t> {
 }
 
 fn follow_up(telling: &Telling) -> Option<FollowUp> {
-    if telling.causes.contains(&Cause::First) {
+    if telling.causes.contains(&Cause::First) && telling.held == 0 {
         return None;
     }
     let causes = telling.causes.iter().map(Cause::to_string).collect();

@@ -101,7 +101,7 @@ impl<R: Read> Inflate<R> {
         let (in_before, out_before) = (self.gunzip.total_in(), self.gunzip.total_out());
         let status = self.gunzip.decompress(input, out, FlushDecompress::None).map_err(|e| {
             InflateError::Damaged {
-                at: self.read_in,
+                at: self.read_in + (self.gunzip.total_in() - in_before),
                 what: e.message().unwrap_or("not gzip data").to_owned(),
             }
         })?;

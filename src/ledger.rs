@@ -102,6 +102,8 @@ const MOST_NAMES_SHOWN: usize = 5;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Memory {
     began: Timestamp,
+    /// Calls of the window before that nobody was told of.
+    carried: u64,
     total: u64,
     payloads: VecDeque<String>,
     told: Option<Told>,
@@ -120,7 +122,17 @@ struct Told {
 impl Memory {
     /// Nothing yet; the window begins.
     pub fn new(now: Timestamp) -> Self {
-        Memory { began: now, total: 0, payloads: VecDeque::new(), told: None }
+        Memory { began: now, carried: 0, total: 0, payloads: VecDeque::new(), told: None }
+    }
+
+    /// The next window. What was held in this one goes with it.
+    fn next(&self, now: Timestamp) -> Self {
+        Memory { carried: self.carried + self.held(), ..Memory::new(now) }
+    }
+
+    /// Calls that were counted and not told.
+    fn held(&self) -> u64 {
+        self.total.saturating_sub(self.told.as_ref().map_or(0, |told| told.total))
     }
 
     /// Whether the window is over.
@@ -141,8 +153,7 @@ impl Memory {
         if causes.is_empty() {
             return Decision::Hold;
         }
-        let told = self.told.as_ref().map_or(0, |told| told.total);
-        let held = self.total.saturating_sub(sighting.count).saturating_sub(told);
+        let held = self.carried + self.held().saturating_sub(sighting.count);
         Decision::Tell(Telling { sighting, causes, held, total: self.total })
     }
 
@@ -177,6 +188,7 @@ impl Memory {
             calls: BTreeSet::new(),
             for_new_calls: 0,
         });
+        self.carried = 0;
         told.total = told.total.max(telling.total);
         told.severity = told.severity.max(sighting.severity);
         told.watches.extend(sighting.watches.iter().cloned());
@@ -236,7 +248,7 @@ impl Memories {
         let memory =
             self.by_incident.entry(incident.to_owned()).or_insert_with(|| Memory::new(now));
         if memory.is_over(now, window) {
-            *memory = Memory::new(now);
+            *memory = memory.next(now);
         }
         memory
     }
@@ -350,6 +362,24 @@ mod tests {
         }
         assert!(told(&mut memory, sighting(1, 5, &["a:B"])).is_some());
         assert_eq!(memory.record(sighting(1, 5, &["a:B"])), Decision::Hold);
+    }
+
+    #[test]
+    fn what_was_held_is_told_in_the_next_window() {
+        let ledger = InMemoryLedger::new(SignedDuration::from_secs(60));
+        let record = |payload, count| {
+            let sighting = sighting(payload, count, &["a:B"]);
+            let Decision::Tell(telling) = pollster::block_on(ledger.record(sighting)).unwrap()
+            else {
+                return None;
+            };
+            pollster::block_on(ledger.confirm(&telling)).unwrap();
+            Some(telling.held)
+        };
+        assert_eq!(record(0, 1), Some(0));
+        assert_eq!(record(30, 7), None);
+        assert_eq!(record(61, 1), Some(7));
+        assert_eq!(record(130, 1), Some(0));
     }
 
     #[test]

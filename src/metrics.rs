@@ -31,6 +31,9 @@ pub struct Summary {
     pub messages: u64,
     /// Messages that were not accepted.
     pub messages_failed: u64,
+    /// Ids of the incidents in a digest that had no room to list them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub in_short_digest: Vec<String>,
     /// Calls of the ledger that failed; what it should have judged was told.
     pub ledger_errors: u64,
     /// Whether it was a control message.

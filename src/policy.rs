@@ -242,13 +242,16 @@ fn judge_without_call(record: &Record<'_>) -> Verdict {
     }
 }
 
-/// Question 4: AWS acts on its own. An `AwsServiceEvent` of another account is that account acting.
+/// Question 4: AWS acts on its own. In an `AwsServiceEvent` nobody else is named, as a rule; where
+/// somebody with credentials or another account is, they act: QuickSight records what people do
+/// there as service events (QuickSight guide, "Example: Amazon QuickSight log file entries").
 fn is_aws_itself(record: &Record<'_>) -> bool {
+    const SOMEBODY: &[&str] = &["AWSAccount", "AssumedRole", "FederatedUser", "IAMUser", "Root"];
     let identity = &record.user_identity;
     let service_event = record.event_type.as_deref() == Some("AwsServiceEvent");
     identity.is("AWSService")
         || identity.is_service_linked_role()
-        || (service_event && !identity.is("AWSAccount"))
+        || (service_event && !SOMEBODY.iter().any(|kind| identity.is(kind)))
 }
 
 fn severity(call: &Call<'_>, watch: Option<&Watch>, access: Access) -> Severity {

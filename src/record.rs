@@ -72,9 +72,12 @@ pub enum RecordError {
     /// Not valid JSON.
     #[error("{}", self.what())]
     NotJson,
-    /// JSON, but no object, or one with a field twice.
+    /// JSON, but no object.
     #[error("{}", self.what())]
     NotAnObject,
+    /// An object that names a field twice.
+    #[error("{}", self.what())]
+    Twice,
 }
 
 impl RecordError {
@@ -82,9 +85,8 @@ impl RecordError {
     pub fn what(self) -> &'static str {
         match self {
             RecordError::NotJson => "the message is not JSON",
-            RecordError::NotAnObject => {
-                "the message is no JSON object, or names a field of the record twice"
-            }
+            RecordError::NotAnObject => "the message is no JSON object",
+            RecordError::Twice => "the message names a field of the record twice",
         }
     }
 }
@@ -97,6 +99,7 @@ impl<'a> Record<'a> {
     /// no telling which of the two CloudTrail meant.
     pub fn parse(text: &'a str) -> Result<Self, RecordError> {
         let raw: RawRecord<'a> = serde_json::from_str(text).map_err(|e| match e.is_data() {
+            true if text.trim_start().starts_with('{') => RecordError::Twice,
             true => RecordError::NotAnObject,
             false => RecordError::NotJson,
         })?;
@@ -273,7 +276,7 @@ mod tests {
         assert_eq!(Record::parse(r#"{"eventName":"#).unwrap_err(), RecordError::NotJson);
         assert_eq!(Record::parse("[]").unwrap_err(), RecordError::NotAnObject);
         let twice = r#"{"awsRegion":"us-east-1","aws\u0052egion":"eu-west-1"}"#;
-        assert_eq!(Record::parse(twice).unwrap_err(), RecordError::NotAnObject);
+        assert_eq!(Record::parse(twice).unwrap_err(), RecordError::Twice);
     }
 
     #[test]

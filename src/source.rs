@@ -109,8 +109,11 @@ impl<R: Read> Reader<R> {
         let ahead = self.frames.peek_ahead(HEAD_OF_OBJECT)?;
         let key = ahead.strip_prefix(b"{").unwrap_or_default().trim_ascii_start();
         let key = key.strip_prefix(b"\"").unwrap_or_default();
-        let key = key.split(|b| *b == b'"').next().unwrap_or_default();
-        Ok(LISTS.iter().any(|list| list.as_bytes() == key))
+        let mut parts = key.splitn(2, |b| *b == b'"');
+        let (key, behind) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let value = behind.trim_ascii_start().strip_prefix(b":").unwrap_or_default();
+        Ok(LISTS.iter().any(|list| list.as_bytes() == key)
+            && value.trim_ascii_start().starts_with(b"["))
     }
 
     fn list(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
@@ -220,11 +223,12 @@ fn classify(
         Err(error) if error.is_data() => Wrapper::default(),
         Err(_) => return Err(NotAnObject),
     };
-    let list = wrapper.records.or(wrapper.events).or(wrapper.lower_events);
-    let list = list.filter(|_| nesting > 0);
-    let list = list.and_then(|l| serde_json::from_str::<Vec<&RawValue>>(l.get()).ok());
-    if let Some(elements) = list {
-        for element in elements {
+    let lists = [wrapper.records, wrapper.events, wrapper.lower_events].into_iter().flatten();
+    let lists = lists.filter(|_| nesting > 0);
+    let mut lists =
+        lists.filter_map(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok()).peekable();
+    if lists.peek().is_some() {
+        for element in lists.flatten() {
             item(Frame::Whole(element.get().as_bytes()), nesting - 1, on_item);
         }
     } else if let Some(record) = string(wrapper.cloud_trail_event) {
@@ -350,6 +354,19 @@ mod tests {
             "{\"f\":3}".to_owned(),
         ];
         assert_eq!(items(text.as_bytes()), expected);
+    }
+
+    #[test]
+    fn a_list_that_is_none_is_still_counted() {
+        for text in [
+            r#"{"Records":{"eventName":"A"}}"#,
+            r#"{"Records":null}"#,
+            r#"{"events":5,"eventName":"A"}"#,
+        ] {
+            assert_eq!(items(text.as_bytes()), [text]);
+        }
+        let both = br#"{"x":1,"Records":[{"a":1}],"Events":[{"b":2},{"c":3}]}"#;
+        assert_eq!(items(both).len(), 3);
     }
 
     #[test]

@@ -7,48 +7,57 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::policy::Reason;
 use crate::record::Outcome;
+use crate::record::principal::SHARED_ROLES;
 
 use super::Incident;
 
-/// Why this is an alert, in one sentence.
+/// Why this is an alert: a sentence for each kind of reason.
 pub fn why(incident: &Incident) -> String {
-    let region = &incident.region;
-    match &incident.reason {
-        Reason::Watched(id) => {
-            format!("The policy watches these calls in every region (rule {id}).")
-        }
-        Reason::SensitiveRead => format!(
-            "{region} is not approved for account {}, and these reads hand out secrets or \
-             credentials.",
-            incident.account
-        ),
-        _ => format!(
-            "{region} is not approved for account {}, and these calls are not known to be \
-             read-only.",
-            incident.account
-        ),
+    let watches: Vec<&str> = incident.watches().collect();
+    let mut why = Vec::new();
+    if !watches.is_empty() {
+        why.push(format!(
+            "The policy watches some of these calls in every region (rule {}).",
+            watches.join(", ")
+        ));
     }
+    if incident.is_about_its_region() {
+        let does = match incident.reasons.contains_key(&Reason::MutatingCall) {
+            true => "not all of these calls are known to be read-only",
+            false => "these reads hand out secrets or credentials",
+        };
+        why.push(format!(
+            "{} is not approved for account {}, and {does}.",
+            incident.region, incident.account
+        ));
+    }
+    why.join(" ")
 }
 
 /// What to do, in order.
 pub fn next_steps(incident: &Incident) -> Vec<String> {
     let who = &incident.who;
-    let mut steps = vec![match incident.outcome {
-        Outcome::Success => format!("Ask whoever is behind {} whether this was meant.", who.name),
-        Outcome::Denied => {
-            format!("Nothing was changed: it was denied. Find out why {} tried.", who.name)
-        }
-        Outcome::DryRun => {
-            format!("Nothing was changed: {} only asked whether it could.", who.name)
-        }
-        _ => format!("It did not succeed, but find out why {} tried.", who.name),
-    }];
-    steps.push(contain(incident));
+    let first = match incident.outcome {
+        Outcome::Success => "",
+        Outcome::Denied => "It was denied, so nothing was changed. ",
+        Outcome::DryRun => "It was a dry run, so nothing was changed. ",
+        Outcome::Throttled | Outcome::Failed => "It did not succeed. ",
+    };
+    let mut steps = vec![
+        format!("{first}Ask whoever is behind {} whether this was meant.", who.name),
+        contain(incident),
+    ];
     if incident.outcome == Outcome::Success {
         steps.push("Look at what was touched, and remove what should not be there.".to_owned());
     }
-    steps
-        .push("If all is well, approve the region or add the rule below to the policy.".to_owned());
+    let approve = match incident.is_about_its_region() {
+        true => "If all is well, approve the region",
+        false => "If all is well, leave it at that",
+    };
+    steps.push(match incident.who.pattern {
+        Some(_) => format!("{approve}, or add the rule below to the policy."),
+        None => format!("{approve}."),
+    });
     steps
 }
 
@@ -68,6 +77,10 @@ fn contain(incident: &Incident) -> String {
             },
             who.name
         ),
+        "AssumedRole" if who.arn.as_deref().is_some_and(|arn| arn.contains(SHARED_ROLES)) => {
+            "If it was not: disable the user in IAM Identity Center, and end their sessions there."
+                .to_owned()
+        }
         "AssumedRole" => {
             "If it was not: revoke the active sessions of the role (IAM console, Revoke \
                           sessions) and find out who could assume it."
@@ -86,9 +99,13 @@ fn contain(incident: &Incident) -> String {
 /// again.
 const PROPOSED_DAYS: i64 = 90;
 
-/// The `[[exempt]]` rule that would silence this very incident.
+/// The `[[exempt]]` rule that would silence this very incident; empty where no pattern can name
+/// the principal, for the rule would then silence everybody.
 pub fn exempt(incident: &Incident, now: Timestamp) -> String {
-    let id = format!("{}-in-{}", slug(&incident.who.name), slug(&incident.region));
+    let Some(principal) = &incident.who.pattern else { return String::new() };
+    let distinct: String = incident.id.chars().take(6).collect();
+    let (who, region) = (slug(&incident.who.name), slug(&incident.region));
+    let id = format!("{who}-in-{region}-{distinct}");
     let mut rule = vec![
         "[[exempt]]".to_owned(),
         format!("id = {}", quoted(&id)),
@@ -98,9 +115,8 @@ pub fn exempt(incident: &Incident, now: Timestamp) -> String {
         rule.push(format!("accounts = {}", patterns([incident.account.as_str()])));
     }
     rule.push(format!("regions = {}", patterns([incident.region.as_str()])));
-    if let Some(pattern) = &incident.who.pattern {
-        rule.push(format!("principals = {}", patterns([pattern.as_str()])));
-    }
+    rule.push(format!("principals = {}", patterns([principal.as_str()])));
+    rule.push(format!("outcomes = {}", patterns([incident.outcome.as_str()])));
     rule.push(calls(incident));
     if incident.watches().next().is_some() {
         rule.push(format!("watches = {}", list(incident.watches().map(quoted))));

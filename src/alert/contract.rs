@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::policy::Severity;
+use crate::record::Outcome;
 
 /// The version of the contract. It rises when a field changes its meaning or goes.
 pub const VERSION: &str = "1";
@@ -53,7 +54,8 @@ pub struct IncidentBody {
     /// What people call the region.
     pub region_name: Option<&'static str>,
     /// `success`, `denied`, `throttled`, `failed` or `dry-run`.
-    pub outcome: &'static str,
+    #[serde(serialize_with = "outcome_as_word")]
+    pub outcome: Outcome,
     /// How many calls.
     pub count: u64,
     /// Each reason with its count.
@@ -161,7 +163,7 @@ pub struct DigestBody {
     pub incidents: u64,
     /// How many calls in all of them.
     pub count: u64,
-    /// Each incident in short, the gravest first; empty once the message would not fit.
+    /// Each incident in short, the gravest first, as many as fit; the function's log has all ids.
     pub list: Vec<DigestLine>,
     /// Incidents by account and region.
     pub by_region: Vec<Counted>,
@@ -210,6 +212,10 @@ pub struct UnreadableBody {
     pub faults: Vec<Counted>,
     /// See [`FollowUp`].
     pub follow_up: Option<FollowUp>,
+}
+
+fn outcome_as_word<S: serde::Serializer>(outcome: &Outcome, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(outcome.as_str())
 }
 
 fn as_word<S: serde::Serializer>(severity: &Severity, to: S) -> Result<S::Ok, S::Error> {

@@ -63,7 +63,7 @@ pub struct Who {
     pub name: String,
     /// The role's ARN for an assumed role, else the principal's own.
     pub arn: Option<String>,
-    /// What an exemption must name to mean this principal and nobody else.
+    /// What an exemption must name to mean this principal and nobody else, where that can be said.
     pub pattern: Option<String>,
     /// Session names.
     pub sessions: Few,
@@ -215,6 +215,11 @@ impl Incident {
         self.last = Some(self.last.map_or(time, |last| last.max(time)));
     }
 
+    /// Whether any of it is an alert for where it happened.
+    pub fn is_about_its_region(&self) -> bool {
+        self.reasons.keys().any(|reason| !matches!(reason, Reason::Watched(_)))
+    }
+
     /// The ids of the watch rules that matched.
     pub fn watches(&self) -> impl Iterator<Item = &str> {
         self.reasons.keys().filter_map(|reason| match reason {
@@ -234,7 +239,8 @@ impl Who {
             kind: clean(principal.kind(), LONGEST_NAME),
             name: clean(&principal.name(), LONGEST_NAME),
             arn: principal.arn().map(|arn| clean(arn, LONGEST_NAME)),
-            pattern: pattern.map(|pattern| clean(pattern, LONGEST_NAME)),
+            // What was cut or cleaned would match nobody, or somebody else.
+            pattern: pattern.filter(|p| clean(p, LONGEST_NAME) == **p).map(str::to_owned),
             sessions: Few::default(),
             access_keys: Few::default(),
             mfa: None,

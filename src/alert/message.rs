@@ -122,7 +122,7 @@ fn attributes(alert: &Alert) -> Vec<Attribute> {
         },
     };
     let (principal_types, outcomes) = match &alert.body {
-        Body::Incident(body) => (one(&body.principal.kind), one(body.outcome)),
+        Body::Incident(body) => (one(&body.principal.kind), one(body.outcome.as_str())),
         Body::Digest(_) | Body::Unreadable(_) => (covers.principal_types, covers.outcomes),
     };
     [

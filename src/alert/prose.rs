@@ -94,6 +94,9 @@ fn incident(out: &mut String, alert: &Alert, body: &IncidentBody) -> fmt::Result
         writeln!(out, "     {line}")?;
     }
     writeln!(out, "\nReason: {}. Incident {}.", alert.reason, alert.id)?;
+    if !body.log_group.is_empty() {
+        writeln!(out, "Read in log group {}.", body.log_group)?;
+    }
     if let Some(mitre) = body.mitre {
         writeln!(out, "MITRE ATT&CK {}, {}: {}", mitre.technique, mitre.name, mitre.url)?;
     }
@@ -103,10 +106,9 @@ fn incident(out: &mut String, alert: &Alert, body: &IncidentBody) -> fmt::Result
 /// `called ec2:RunInstances 2 times and 3 other calls`.
 fn did(body: &IncidentBody) -> String {
     let verb = match body.outcome {
-        "denied" => "tried to call",
-        "dry-run" => "rehearsed",
-        "success" => "called",
-        _ => "tried to call",
+        Outcome::Success => "called",
+        Outcome::DryRun => "rehearsed",
+        Outcome::Denied | Outcome::Throttled | Outcome::Failed => "tried to call",
     };
     let Some(first) = body.calls.first() else { return format!("{verb} something") };
     let others = body.count.saturating_sub(first.count);
@@ -122,17 +124,15 @@ fn did(body: &IncidentBody) -> String {
 }
 
 fn outcome_in_words(body: &IncidentBody) -> String {
-    let what = match (body.outcome, body.count) {
-        ("success", 1) => "The call succeeded.",
-        ("success", _) => "The calls succeeded.",
-        ("denied", 1) => "The call was denied.",
-        ("denied", _) => "The calls were denied.",
-        ("throttled", _) => "AWS throttled it.",
-        ("dry-run", _) => "It was a dry run: nothing was changed.",
-        (_, 1) => "The call failed.",
-        (_, _) => "The calls failed.",
+    let subject = if body.count == 1 { "The call" } else { "The calls" };
+    let became = match body.outcome {
+        Outcome::Success => "succeeded",
+        Outcome::Denied => "failed: denied",
+        Outcome::Throttled => "failed: throttled",
+        Outcome::Failed => "failed",
+        Outcome::DryRun => "changed nothing: it was a dry run",
     };
-    what.to_owned()
+    format!("{subject} {became}.")
 }
 
 fn account(alert: &Alert, body: &IncidentBody) -> String {
@@ -152,7 +152,7 @@ fn region_in_words(code: &str) -> String {
 }
 
 fn follow_up_in_words(follow_up: &FollowUp) -> String {
-    let mut text = format!("Told before; again because of {}", follow_up.causes.join(", "));
+    let mut text = format!("Told before; again for: {}", follow_up.causes.join(", "));
     match follow_up.held {
         0 => text.push('.'),
         held => text.push_str(&format!("; {held} calls in between were counted and not told.")),
@@ -204,7 +204,8 @@ fn digest(out: &mut String, alert: &Alert, body: &DigestBody) -> fmt::Result {
     writeln!(out, "\nBY ACCOUNT AND REGION")?;
     counted_lines(out, &body.by_region)?;
     let incidents = body.list.iter().map(|line| format!("{}  {}", line.title, line.id));
-    lines(out, "INCIDENTS", incidents.collect::<Vec<_>>().iter(), body.list.is_empty())?;
+    let more = (body.list.len() as u64) < body.incidents;
+    lines(out, "INCIDENTS", incidents, more)?;
     truncated(out, alert)
 }
 

@@ -21,6 +21,13 @@ pub enum CallAccess {
     ByField,
 }
 
+/// `name` with a capital first letter: some services write theirs small, and a secret handed out is
+/// one by either name. `None` where it has one.
+fn capital(name: &str) -> Option<String> {
+    let first = name.chars().next().filter(char::is_ascii_lowercase)?;
+    Some(name.replacen(first, &first.to_ascii_uppercase().to_string(), 1))
+}
+
 impl CallTable {
     /// Adds or changes one entry.
     pub fn insert(&mut self, service: &str, name: &str, access: CallAccess) {
@@ -32,7 +39,10 @@ impl CallTable {
     pub fn access(&self, call: &Call<'_>) -> Option<Access> {
         let service = self.0.get(call.service.as_ref())?;
         let named = |name: &str| service.get(name);
-        match named(call.name).or_else(|| named(call.undated_name?))? {
+        let entry = named(call.name)
+            .or_else(|| named(call.undated_name?))
+            .or_else(|| named(&capital(call.undated_name.unwrap_or(call.name))?));
+        match entry? {
             CallAccess::Always(access) => Some(*access),
             CallAccess::When(access, members) => members.match_all(call).then_some(*access),
             CallAccess::ByField => None,

@@ -204,9 +204,14 @@ impl<'t> Reader<'t> {
     }
 
     fn rule_id(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<String> {
-        let id = self.required(table, "id", span.clone());
-        self.required(table, "reason", span);
-        id
+        self.required(table, "reason", span.clone());
+        let id = self.required(table, "id", span.clone())?;
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        if !id.bytes().all(plain) {
+            let hint = "ids have letters, digits and -_. only";
+            self.fault(span, format!("`{}` is no id", id.escape_debug()), Some(hint));
+        }
+        Some(id)
     }
 
     fn matcher(&mut self, table: &DeTable<'t>, id: &str, span: Range<usize>) -> Option<Matcher> {
@@ -223,10 +228,10 @@ impl<'t> Reader<'t> {
                 .map(|item| self.members(item))
                 .unwrap_or_default(),
         };
-        if MATCHER_KEYS.iter().any(|key| get(table, key).is_some()) {
+        if matcher.restricts() {
             return Some(matcher);
         }
-        let hint = format!("give at least one of {}", MATCHER_KEYS.join(", "));
+        let hint = format!("narrow it by at least one of {}", MATCHER_KEYS.join(", "));
         self.fault(span, format!("rule `{id}` would match everything"), Some(&hint));
         None
     }
@@ -299,7 +304,9 @@ impl<'t> Reader<'t> {
             return Some(Value::Bool(flag));
         }
         let number = match (value.as_integer(), value.as_float()) {
-            (Some(integer), _) => integer.as_str().parse().ok(),
+            (Some(integer), _) => {
+                i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|n| n as f64)
+            }
             (_, Some(float)) => float.as_str().parse().ok(),
             _ => None,
         };

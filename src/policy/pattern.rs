@@ -51,6 +51,14 @@ impl Patterns {
         Ok(Patterns::new(codes.iter().map(|code| code.as_ref().trim())))
     }
 
+    /// Whether any pattern is nothing but stars, and so matches every text.
+    pub fn match_everything(&self) -> bool {
+        self.0.iter().any(|pattern| match pattern {
+            Pattern::Glob(glob) => glob.pattern_chars() == ['*'],
+            Pattern::Exact(_) => false,
+        })
+    }
+
     /// Whether any pattern matches all of `text`.
     pub fn matches(&self, text: &str) -> bool {
         self.0.iter().any(|pattern| pattern.matches(text))

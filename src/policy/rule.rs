@@ -155,6 +155,19 @@ impl Exempt {
 }
 
 impl Matcher {
+    /// Whether there is anything that it does not match.
+    pub(super) fn restricts(&self) -> bool {
+        let lists = [&self.accounts, &self.regions, &self.services, &self.principals];
+        let calls = self.calls.as_ref().is_some_and(|calls| {
+            !calls.iter().any(|c| c.service.match_everything() && c.name.match_everything())
+        });
+        lists.into_iter().flatten().any(|list| !list.match_everything())
+            || calls
+            || self.source_ips.is_some()
+            || self.outcomes.is_some()
+            || !self.request.0.is_empty()
+    }
+
     fn matches(&self, call: &Call<'_>) -> bool {
         let named = |list: &Option<Patterns>, text| list.as_ref().is_none_or(|l| l.matches(text));
         named(&self.services, &call.service)

@@ -76,7 +76,7 @@ pub struct Principal<'r> {
 
 /// Where Identity Center keeps the roles that many people share
 /// (Identity Center guide, "Permission sets").
-const SHARED_ROLES: &str = "/aws-reserved/sso.amazonaws.com/";
+pub const SHARED_ROLES: &str = "/aws-reserved/sso.amazonaws.com/";
 
 /// How Identity Center names those roles: this, the permission set, `_`, a suffix.
 const SHARED_ROLE_PREFIX: &str = "AWSReservedSSO_";

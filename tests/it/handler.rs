@@ -200,6 +200,7 @@ fn a_flood_becomes_the_gravest_messages_and_one_digest() {
     let kinds: Vec<&str> = alerts.iter().map(|alert| alert["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["incident", "incident", "incident", "unreadable", "digest"]);
     assert_eq!(alerts[0]["reason"], "watched:trail-tampering");
+    assert!(summary.in_short_digest.is_empty());
     assert_eq!(alerts[4]["incidents"], 28);
     assert_eq!(alerts[4]["list"].as_array().unwrap().len(), 28);
 }

@@ -147,14 +147,19 @@ fn question_3_opening_a_region_concerns_that_region() {
 fn question_4_aws_itself() {
     let ignored = "ignored: aws-service";
     assert_judged("", json!({"userIdentity": {"type": "AWSService"}}), ignored);
-    assert_judged("", json!({"eventType": "AwsServiceEvent"}), ignored);
+    let invoked = json!({"eventType": "AwsServiceEvent", "userIdentity": {"invokedBy": "x"}});
+    assert_judged("", invoked, ignored);
     assert_judged("", json!({"eventType": "AwsServiceEvent", "userIdentity": {}}), ignored);
     let linked =
         "arn:aws:iam::111122223333:role/aws-service-role/x.amazonaws.com/AWSServiceRoleForX";
     let linked = json!({"userIdentity": {"sessionContext": {"sessionIssuer": {"arn": linked}}}});
     assert_judged("", linked.clone(), ignored);
-    let other = json!({"eventType": "AwsServiceEvent", "userIdentity": {"type": "AWSAccount"}});
-    assert_judged("", other, "mutating-call high");
+    for somebody in ["AWSAccount", "IAMUser", "AssumedRole", "FederatedUser"] {
+        let acting = json!({"eventType": "AwsServiceEvent", "userIdentity": {"type": somebody}});
+        assert_judged("", acting, "mutating-call high");
+    }
+    let unknown = json!({"eventType": "AwsServiceEvent", "userIdentity": {"type": "Unknown"}});
+    assert_judged("", unknown, ignored);
     assert_judged("aws_service_calls = \"alert\"", linked, "mutating-call high");
 }
 
@@ -211,6 +216,8 @@ fn questions_7_to_9_what_a_call_does() {
         read("secretsmanager", "GetSecretValue", json!(true)),
         "sensitive-read medium",
     );
+    let small = read("secretsmanager", "getSecretValue", json!(true));
+    assert_judged("", small, "sensitive-read medium");
     assert_judged(
         "sensitive_reads = \"ignore\"",
         read("ec2", "GetPasswordData", json!(true)),

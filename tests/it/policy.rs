@@ -56,7 +56,7 @@ regions = []
     my.toml:8:1: `ec2:Run*` is a glob; name single calls here, for globs belong in rules
     my.toml:10:11: `prod` is no account id; account ids have twelve digits, in quotes
     my.toml:11:1: unknown key `nmae`; did you mean `name`?
-    my.toml:13:1: rule `ci` would match everything; give at least one of accounts, regions, services, calls, principals, source_ips, outcomes, request
+    my.toml:13:1: rule `ci` would match everything; narrow it by at least one of accounts, regions, services, calls, principals, source_ips, outcomes, request
     my.toml:16:1: unknown key `principal`; did you mean `principals`?
     my.toml:17:9: a string stands here; wanted is a date such as 2026-12-31, without quotes
     my.toml:19:1: `reason` is missing
@@ -107,6 +107,10 @@ fn a_matcher_without_anything_in_it_is_no_matcher() {
     for matcher in ["calls = []", "source_ips = []", "outcomes = []", "request = {}"] {
         let rule = format!("[[exempt]]\nid = \"x\"\nreason = \"r\"\n{matcher}");
         assert!(faults(&rule).contains("is empty"), "{matcher}");
+    }
+    for matcher in ["principals = [\"*\"]", "calls = [\"*:*\"]\nservices = [\"ec2\", \"**\"]"] {
+        let rule = format!("[[exempt]]\nid = \"x\"\nreason = \"r\"\n{matcher}");
+        assert!(faults(&rule).contains("would match everything"), "{matcher}");
     }
     assert!(
         faults("[access.calls]\n\"a:B\" = { access = \"read-only\", when = {} }").contains("empty")

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use regionwatch::alert::text::clean;
 use regionwatch::policy::{Patterns, Policy};
 use walkdir::WalkDir;
 
@@ -75,7 +76,7 @@ impl Input {
     pub fn name(&self) -> String {
         match self {
             Input::Stdin => "standard input".to_owned(),
-            Input::File(path) => path.display().to_string(),
+            Input::File(path) => clean(&path.display().to_string(), usize::MAX),
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use regionwatch::alert::Message;
+use regionwatch::alert::text::clean;
 use regionwatch::config::Topic;
 use regionwatch::handler::{Handler, Invocation, Limits};
 use regionwatch::ledger::InMemoryLedger;
@@ -68,7 +69,7 @@ async fn invoke_all<P: Publish>(args: &Args, publish: &P) -> Result<Done, String
     let handler = Handler { policy: &policy, ledger: &ledger, publish, limits: Limits::default() };
     let (mut alerts, mut faults) = (0, 0);
     for path in &args.events {
-        let name = path.display().to_string();
+        let name = clean(&path.display().to_string(), usize::MAX);
         let payload = match std::fs::read(path) {
             Ok(payload) => payload,
             Err(fault) => {

@@ -5,6 +5,7 @@ use std::io::{self, Write};
 
 use clap::ValueEnum;
 use regionwatch::alert::Message;
+use regionwatch::alert::text::clean;
 
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -17,14 +18,16 @@ pub enum Format {
 
 /// Says on stderr what is wrong. Where even that fails, nobody is there to hear it.
 pub fn complain(what: &str) {
-    drop(writeln!(io::stderr().lock(), "regionwatch: {what}"));
+    let lines: Vec<String> = what.lines().map(|line| clean(line, usize::MAX)).collect();
+    drop(writeln!(io::stderr().lock(), "regionwatch: {}", lines.join("\n")));
 }
 
-/// Prints to stdout. A reader that went away, such as `head`, has seen enough.
+/// Prints to stdout. A reader that went away, such as `head`, has seen enough: the command ends as
+/// the signal for that would end it, so that nobody takes the rest for judged.
 pub fn print(text: &str) -> Result<(), String> {
     match writeln!(io::stdout().lock(), "{text}") {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(128 + 13),
         Err(error) => Err(format!("stdout: {error}")),
     }
 }

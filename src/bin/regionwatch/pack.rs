@@ -75,6 +75,9 @@ fn data_message(args: &Args) -> Result<String, String> {
         source::read(opened, |item| entries.take(item))
             .map_err(|fault| format!("{}: {fault}", input.name()))?;
     }
+    if entries.packed.is_empty() {
+        return Err("there are no records to pack".to_owned());
+    }
     let owner = args.owner.clone().or(entries.owner).unwrap_or("111122223333".to_owned());
     let log_stream = args.log_stream.clone();
     let log_stream = log_stream.unwrap_or_else(|| format!("{owner}_CloudTrail_us-east-1"));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use regionwatch::alert::text::clean;
 use regionwatch::alert::{Alert, Context, Incident, Rejects};
 use regionwatch::envelope::Reject;
 use regionwatch::policy::{Policy, Verdict};
@@ -92,7 +93,7 @@ impl Scan<'_> {
         self.decide(&Decision::unreadable());
     }
 
-    fn decide(&mut self, decision: &Decision<'_>) {
+    fn decide(&mut self, decision: &Decision) {
         if !self.decisions {
             return;
         }
@@ -105,28 +106,28 @@ impl Scan<'_> {
 
 /// The line that `--decisions` prints for a record.
 #[derive(Serialize)]
-struct Decision<'r> {
-    event_id: Option<&'r str>,
+struct Decision {
+    event_id: Option<String>,
     service: Option<String>,
-    event_name: Option<&'r str>,
+    event_name: Option<String>,
     region: Option<String>,
     verdict: &'static str,
     reason: String,
     severity: Option<&'static str>,
 }
 
-impl<'r> Decision<'r> {
-    fn of(record: &'r Record<'_>, verdict: &Verdict) -> Self {
+impl Decision {
+    fn of(record: &Record<'_>, verdict: &Verdict) -> Self {
         let (reason, severity) = match verdict {
             Verdict::Alert(reason, severity) => (reason.to_string(), Some(severity.as_str())),
             Verdict::Ignore(reason) => (reason.to_string(), None),
             Verdict::Reject => ("unreadable".to_owned(), None),
         };
         Decision {
-            event_id: record.event_id.as_deref(),
-            service: record.event_source.is_some().then(|| record.service().into_owned()),
-            event_name: record.event_name.as_deref(),
-            region: Some(record.region().into_owned()),
+            event_id: record.event_id.as_deref().map(harmless),
+            service: record.event_source.is_some().then(|| harmless(&record.service())),
+            event_name: record.event_name.as_deref().map(harmless),
+            region: Some(harmless(&record.region())),
             verdict: verdict.as_str(),
             reason,
             severity,
@@ -144,6 +145,11 @@ impl<'r> Decision<'r> {
             severity: None,
         }
     }
+}
+
+/// Terminals obey more characters than JSON escapes.
+fn harmless(text: &str) -> String {
+    clean(text, usize::MAX)
 }
 
 fn report(triaged: &Triaged, policy: &Policy, files: usize, format: Format) -> Result<(), String> {
@@ -183,7 +189,7 @@ fn line(incident: &Incident) -> String {
         incident.count,
         first.unwrap_or_default(),
         regionwatch::alert::prose::incident_title(incident),
-        incident.account,
+        if incident.account.is_empty() { "unknown" } else { &incident.account },
         incident.reason,
     )
 }
