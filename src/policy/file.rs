@@ -172,7 +172,7 @@ impl<'t> Reader<'t> {
         self.known_keys(table, &["id", "homes", "services"]);
         let id = self.required(table, "id", span.clone())?;
         let homes = self.patterns_of(table, "homes");
-        let services = self.patterns_of(table, "services");
+        let services = self.services(table);
         if homes.is_none() || services.is_none() {
             let what = format!("global `{id}` needs `homes` and `services`");
             self.fault(span, what, None);
@@ -218,7 +218,7 @@ impl<'t> Reader<'t> {
         let matcher = Matcher {
             accounts: self.patterns_of(table, "accounts"),
             regions: self.patterns_of(table, "regions"),
-            services: self.patterns_of(table, "services"),
+            services: self.services(table),
             calls: self.filled(table, "calls").map(|item| self.call_patterns(item)),
             principals: self.patterns_of(table, "principals"),
             source_ips: self.filled(table, "source_ips").map(|item| self.networks(item)),
@@ -248,16 +248,24 @@ impl<'t> Reader<'t> {
     }
 
     fn call<'c>(&mut self, call: &'c str, place: Place) -> Option<(&'c str, &'c str)> {
-        match call.split_once(':') {
-            Some((service, name)) if !service.is_empty() && !name.is_empty() => {
-                Some((service, name))
-            }
-            _ => {
-                let hint = "write service:Name, such as ec2:RunInstances";
-                self.fault_at(place, format!("`{call}` is no call"), Some(hint));
-                None
-            }
+        let parts = call.split_once(':').filter(|(service, name)| {
+            is_service(service) && !name.is_empty() && !name.contains(char::is_whitespace)
+        });
+        if parts.is_none() {
+            let hint = "write service:Name, such as ec2:RunInstances";
+            self.fault_at(place, format!("`{call}` is no call"), Some(hint));
         }
+        parts
+    }
+
+    fn services(&mut self, table: &DeTable<'t>) -> Option<Patterns> {
+        let item = self.filled(table, "services")?;
+        let services = self.strings(item);
+        for At { value, place } in services.iter().filter(|service| !is_service(&service.value)) {
+            let hint = "write it as in ec2, without .amazonaws.com";
+            self.fault_at(place.clone(), format!("`{value}` is no service"), Some(hint));
+        }
+        Some(Patterns::new(services.iter().map(|service| &service.value)))
     }
 
     fn networks(&mut self, item: Item<'_, 't>) -> Vec<IpNet> {
@@ -359,4 +367,10 @@ impl<'t> Reader<'t> {
         let known = [&["id", "reason"], own, MATCHER_KEYS].concat();
         self.known_keys(table, &known);
     }
+}
+
+/// Whether this, or what it is a pattern for, could be a service's name. A name with its domain
+/// would match nothing, in silence.
+fn is_service(name: &str) -> bool {
+    !name.is_empty() && !name.contains(char::is_whitespace) && !name.contains(".amazonaws.com")
 }

@@ -121,6 +121,14 @@ fn a_matcher_without_anything_in_it_is_no_matcher() {
 }
 
 #[test]
+fn a_service_is_written_without_its_domain() {
+    let table = faults("[access.calls]\n\"ec2.amazonaws.com:RunInstances\" = \"read-only\"");
+    assert!(table.contains("is no call"), "{table}");
+    let rule = "[[watch]]\nid = \"x\"\nreason = \"r\"\nservices = [\"ec2.amazonaws.com\"]";
+    assert!(faults(rule).contains("without .amazonaws.com"));
+}
+
+#[test]
 fn a_date_that_cannot_be_read_makes_no_endless_exemption() {
     let rule = "[[exempt]]\nid = \"x\"\nreason = \"r\"\nservices = [\"ec2\"]\nuntil = 2026-02-30";
     assert!(!faults(rule).is_empty());
