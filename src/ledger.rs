@@ -202,8 +202,8 @@ impl Memory {
 /// The last of 10, 100, 1,000, ... that `total` reached; 0 before.
 fn milestone(total: u64) -> u64 {
     match total.checked_ilog10() {
-        Some(zeros) if zeros > 0 => 10_u64.pow(zeros),
-        _ => 0,
+        None | Some(0) => 0,
+        Some(zeros) => 10_u64.pow(zeros),
     }
 }
 
@@ -365,6 +365,28 @@ mod tests {
     }
 
     #[test]
+    fn the_last_payloads_are_known_again() {
+        let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
+        let payloads = u32::try_from(MOST_PAYLOADS).unwrap();
+        for payload in 0..=payloads {
+            memory.record(sighting(payload, 1, &["a:B"]));
+        }
+        let total = memory.total;
+        memory.record(sighting(1, 1, &["a:B"]));
+        assert_eq!(memory.total, total);
+        memory.record(sighting(0, 1, &["a:B"]));
+        assert_eq!(memory.total, total + 1);
+    }
+
+    #[test]
+    fn causes_name_a_few_and_say_that_there_are_more() {
+        let names = |n: usize| Cause::NewCalls((0..n).map(|n| format!("a:B{n}")).collect());
+        assert_eq!(names(1).to_string(), "new calls a:B0");
+        assert!(names(MOST_NAMES_SHOWN).to_string().ends_with("a:B4"));
+        assert!(names(MOST_NAMES_SHOWN + 1).to_string().ends_with("a:B4 and others"));
+    }
+
+    #[test]
     fn what_was_held_is_told_in_the_next_window() {
         let ledger = InMemoryLedger::new(SignedDuration::from_secs(60));
         let record = |payload, count| {
@@ -397,6 +419,8 @@ mod tests {
         assert!(tell(0, "a"));
         assert!(!tell(59, "a"));
         assert!(tell(60, "a"));
+        assert!(!tell(60, "a"));
+        assert_eq!(ledger.memories().order.len(), 1);
         for n in 0..MOST_INCIDENTS {
             assert!(tell(61, &n.to_string()));
         }

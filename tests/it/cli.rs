@@ -133,12 +133,15 @@ fn scan_reads_folders_of_gzipped_objects_in_the_order_of_their_paths() {
     assert!(output.status.success());
     let decided: Vec<String> = lines(&output)
         .iter()
-        .map(|line| format!("{} {} {}", line["event_id"], line["reason"], line["severity"]))
+        .map(|line| {
+            let (verdict, reason) = (&line["verdict"], &line["reason"]);
+            format!("{} {verdict} {reason} {}", line["event_id"], line["severity"])
+        })
         .collect();
     let expected = [
-        r#""a" "mutating-call" "high""#,
-        r#""b" "mutating-call" "high""#,
-        r#""c" "approved-region" null"#,
+        r#""a" "alert" "mutating-call" "high""#,
+        r#""b" "alert" "mutating-call" "high""#,
+        r#""c" "ignore" "approved-region" null"#,
     ];
     assert_eq!(decided, expected);
     assert!(stderr(&output).contains("2 other files passed over"), "{}", stderr(&output));

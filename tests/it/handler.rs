@@ -220,6 +220,20 @@ fn a_new_call_is_not_hidden_by_many_known_ones() {
 }
 
 #[test]
+fn an_alert_says_what_the_policy_calls_the_account() {
+    let named = "[accounts.\"111122223333\"]\nname = \"production\"";
+    let policy = Policy::with_user_file("test.toml", named).unwrap();
+    let (outbox, ledger) = (Outbox::open(), ledger());
+    let limits = Limits::default();
+    let handler = Handler { policy: &policy, ledger: &ledger, publish: &outbox, limits };
+    let now = Timestamp::UNIX_EPOCH;
+    let invocation = Invocation { id: "request", now, deadline: now };
+    let payload = pack(&[run_instances("mateo")]);
+    pollster::block_on(handler.handle(&payload, &invocation)).1.unwrap();
+    assert_eq!(outbox.alerts()[0]["account_name"], "production");
+}
+
+#[test]
 fn a_record_delivered_twice_is_told_once() {
     let record = run_instances("mateo").replacen('{', r#"{"eventID":"e1","#, 1);
     let outbox = Outbox::open();
