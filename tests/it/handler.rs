@@ -71,6 +71,19 @@ impl Ledger for Down {
     }
 }
 
+/// A ledger that answers and cannot be written to.
+struct ReadOnly(InMemoryLedger);
+
+impl Ledger for ReadOnly {
+    fn record(&self, of: Sighting) -> impl Future<Output = Result<Decision, LedgerError>> + Send {
+        self.0.record(of)
+    }
+
+    fn confirm(&self, _: &Telling) -> impl Future<Output = Result<(), LedgerError>> + Send {
+        ready(Err(LedgerError("read only".to_owned())))
+    }
+}
+
 fn ledger() -> InMemoryLedger {
     InMemoryLedger::new(SignedDuration::from_mins(60))
 }
@@ -181,6 +194,15 @@ fn a_ledger_that_is_down_silences_nothing() {
 }
 
 #[test]
+fn a_ledger_that_cannot_confirm_fails_nothing_and_is_counted() {
+    let outbox = Outbox::open();
+    let (summary, outcome) = handle(&payload("root"), &ReadOnly(ledger()), &outbox);
+    outcome.unwrap();
+    assert_eq!((summary.told, summary.ledger_errors), (1, 1));
+    assert_eq!(outbox.alerts()[0]["follow_up"], Value::Null);
+}
+
+#[test]
 fn a_flood_becomes_the_gravest_messages_and_one_digest() {
     let mut messages: Vec<String> = (0..30).map(|n| run_instances(&format!("user-{n}"))).collect();
     messages.push("not JSON".to_owned());
@@ -217,6 +239,7 @@ fn a_new_call_is_not_hidden_by_many_known_ones() {
     handle(&pack(&calls), &ledger, &outbox).1.unwrap();
     let follow_up = &outbox.alerts()[1]["follow_up"];
     assert_eq!(follow_up["causes"][0], "new calls ec2:Run150");
+    assert_eq!(follow_up["total"], 301);
 }
 
 #[test]
