@@ -22,9 +22,11 @@ pub fn why(incident: &Incident) -> String {
         ));
     }
     if incident.is_about_its_region() {
-        let does = match incident.reasons.contains_key(&Reason::MutatingCall) {
-            true => "not all of these calls are known to be read-only",
-            false => "these reads hand out secrets or credentials",
+        let mutating = incident.reasons.contains_key(&Reason::MutatingCall);
+        let does = match (mutating, incident.reasons.len()) {
+            (true, 1) => "these calls are not known to be read-only",
+            (true, _) => "not all of these calls are known to be read-only",
+            (false, _) => "these reads hand out secrets or credentials",
         };
         why.push(format!(
             "{} is not approved for account {}, and {does}.",
