@@ -260,7 +260,7 @@ impl Ledger for InMemoryLedger {
         sighting: Sighting,
     ) -> impl Future<Output = Result<Decision, LedgerError>> + Send {
         let mut memories = self.memories();
-        let memory = memories.of(&sighting.incident.clone(), sighting.now, self.window);
+        let memory = memories.of(&sighting.incident, sighting.now, self.window);
         ready(Ok(memory.record(sighting)))
     }
 

@@ -62,7 +62,7 @@ impl Summary {
         self.ignored_by =
             triaged.ignored.iter().map(|(reason, count)| (reason.to_string(), *count)).collect();
         self.detection_delay_seconds =
-            triaged.oldest.map(|oldest| now.duration_since(oldest).as_secs());
+            triaged.oldest().map(|oldest| now.duration_since(oldest).as_secs());
         debug_assert_eq!(self.entries, self.alerts + self.ignored + self.rejected);
         debug_assert_eq!(self.ignored, self.ignored_by.values().sum::<u64>());
     }

@@ -15,6 +15,7 @@ pub mod region;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -171,6 +172,11 @@ impl<'a> Record<'a> {
             .as_deref()
             .or(self.user_identity.account_id.as_deref())
             .unwrap_or(batch_owner)
+    }
+
+    /// When the call was made, where `eventTime` tells it.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.event_time.as_deref()?.parse().ok()
     }
 
     /// What became of the call.

@@ -22,7 +22,6 @@ pub struct Triage<'p> {
     incidents: Vec<Incident>,
     by_key: HashMap<IncidentKey, usize>,
     alerted: HashSet<Box<str>>,
-    oldest: Option<Timestamp>,
 }
 
 /// A batch that was judged. `entries` = `alerts` + all of `ignored` + `rejects.count`.
@@ -38,8 +37,6 @@ pub struct Triaged {
     pub rejects: Rejects,
     /// The incidents, the gravest first, of equals the first.
     pub incidents: Vec<Incident>,
-    /// The time of the oldest alerting record.
-    pub oldest: Option<Timestamp>,
 }
 
 impl<'p> Triage<'p> {
@@ -54,7 +51,6 @@ impl<'p> Triage<'p> {
             incidents: Vec::new(),
             by_key: HashMap::new(),
             alerted: HashSet::new(),
-            oldest: None,
         }
     }
 
@@ -109,9 +105,6 @@ impl<'p> Triage<'p> {
         }
         self.entries += 1;
         self.alerts += 1;
-        if let Some(Ok(time)) = record.event_time.as_deref().map(str::parse::<Timestamp>) {
-            self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
-        }
         let key = IncidentKey::of(record, owner);
         let known = self.by_key.get(&key).and_then(|at| self.incidents.get_mut(*at));
         match known {
@@ -133,12 +126,16 @@ impl<'p> Triage<'p> {
             ignored: self.ignored,
             rejects: self.rejects,
             incidents,
-            oldest: self.oldest,
         }
     }
 }
 
 impl Triaged {
+    /// The time of the oldest alerting record.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.incidents.iter().filter_map(|incident| incident.first).min()
+    }
+
     /// How many entries were ignored.
     pub fn ignored_total(&self) -> u64 {
         self.ignored.values().sum()

@@ -56,45 +56,38 @@ pub fn next_steps(incident: &Incident) -> Vec<String> {
         true => "If all is well, approve the region",
         false => "If all is well, leave it at that",
     };
-    steps.push(match incident.who.pattern {
-        Some(_) => format!("{approve}, or add the rule below to the policy."),
-        None => format!("{approve}."),
-    });
+    steps.push(format!("{approve}, or exempt it in the policy."));
     steps
 }
 
 fn contain(incident: &Incident) -> String {
     let who = &incident.who;
-    match who.kind.as_str() {
+    let shared = who.arn.as_deref().is_some_and(|arn| arn.contains(SHARED_ROLES));
+    let what = match who.kind.as_str() {
         "Root" => {
-            "If it was not: change the root password, delete root access keys, and sign out all \
-                   root sessions."
-                .to_owned()
+            "change the root password, delete root access keys, and sign out all root sessions"
         }
-        "IAMUser" => format!(
-            "If it was not: deactivate {} of IAM user {} and change its password.",
-            match who.access_keys.words.first() {
-                Some(key) if who.access_keys.words.len() == 1 => format!("access key {key}"),
+        "IAMUser" => {
+            let keys = match who.access_keys.words.as_slice() {
+                [key] => format!("access key {key}"),
                 _ => "all access keys".to_owned(),
-            },
-            who.name
-        ),
-        "AssumedRole" if who.arn.as_deref().is_some_and(|arn| arn.contains(SHARED_ROLES)) => {
-            "If it was not: disable the user in IAM Identity Center, and end their sessions there."
-                .to_owned()
+            };
+            return format!(
+                "If it was not: deactivate {keys} of IAM user {} and change its password.",
+                who.name
+            );
+        }
+        "AssumedRole" if shared => {
+            "disable the user in IAM Identity Center, and end their sessions there"
         }
         "AssumedRole" => {
-            "If it was not: revoke the active sessions of the role (IAM console, Revoke \
-                          sessions) and find out who could assume it."
-                .to_owned()
+            "revoke the active sessions of the role (IAM console, Revoke sessions) and find out \
+             who could assume it"
         }
-        "AWSAccount" => {
-            "If it was not: find the resource policy that lets this account in, and close \
-                         it."
-            .to_owned()
-        }
-        _ => "If it was not: take away the permissions that made this possible.".to_owned(),
-    }
+        "AWSAccount" => "find the resource policy that lets this account in, and close it",
+        _ => "take away the permissions that made this possible",
+    };
+    format!("If it was not: {what}.")
 }
 
 /// How long a proposed exemption lasts: long enough to be of use, short enough to be looked at

@@ -208,9 +208,7 @@ impl Incident {
     }
 
     fn add_time(&mut self, record: &Record<'_>) {
-        let Some(Ok(time)) = record.event_time.as_deref().map(str::parse::<Timestamp>) else {
-            return;
-        };
+        let Some(time) = record.time() else { return };
         self.first = Some(self.first.map_or(time, |first| first.min(time)));
         self.last = Some(self.last.map_or(time, |last| last.max(time)));
     }

@@ -110,32 +110,38 @@ fn contract(alert: &Alert) -> String {
 }
 
 fn attributes(alert: &Alert) -> Vec<Attribute> {
-    let one = |word: &str| vec![word.to_owned()];
-    let covers = match &alert.body {
-        Body::Digest(body) => body.covers.clone(),
-        Body::Incident(_) | Body::Unreadable(_) => Covers {
-            severities: one(alert.severity.as_str()),
-            reasons: one(&alert.reason),
-            accounts: one(&alert.account),
-            regions: one(&alert.region),
-            ..Covers::default()
-        },
-    };
-    let (principal_types, outcomes) = match &alert.body {
-        Body::Incident(body) => (one(&body.principal.kind), one(body.outcome.as_str())),
-        Body::Digest(_) | Body::Unreadable(_) => (covers.principal_types, covers.outcomes),
-    };
+    let covers = covers(alert);
     [
         ("severity", covers.severities),
         ("reason", covers.reasons),
         ("account", covers.accounts),
         ("region", covers.regions),
-        ("principal_type", principal_types),
-        ("outcome", outcomes),
+        ("principal_type", covers.principal_types),
+        ("outcome", covers.outcomes),
     ]
     .into_iter()
     .filter_map(|(name, values)| attribute(name, &values))
     .collect()
+}
+
+fn covers(alert: &Alert) -> Covers {
+    let one = |word: &str| vec![word.to_owned()];
+    let header = Covers {
+        severities: one(alert.severity.as_str()),
+        reasons: one(&alert.reason),
+        accounts: one(&alert.account),
+        regions: one(&alert.region),
+        ..Covers::default()
+    };
+    match &alert.body {
+        Body::Digest(body) => body.covers.clone(),
+        Body::Unreadable(_) => header,
+        Body::Incident(body) => Covers {
+            principal_types: one(&body.principal.kind),
+            outcomes: one(body.outcome.as_str()),
+            ..header
+        },
+    }
 }
 
 /// `None` for no value, since SNS refuses an empty one.

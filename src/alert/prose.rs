@@ -12,7 +12,7 @@ use super::{Alert, Body, Counted, DigestBody, FollowUp, Incident, IncidentBody, 
 /// The longest SMS that is sent as one (3GPP TS 23.038: 160 characters of seven bits).
 pub const LONGEST_SMS: usize = 160;
 
-/// `root ran ec2:RunInstances in eu-north-1`.
+/// `root called ec2:RunInstances in eu-north-1`.
 pub fn incident_title(incident: &Incident) -> String {
     let calls = incident.calls.by_count();
     let call = calls.first().map_or("a call", |(call, _)| *call);
@@ -152,7 +152,7 @@ fn region_in_words(code: &str) -> String {
 }
 
 fn follow_up_in_words(follow_up: &FollowUp) -> String {
-    let mut text = format!("Told before; again for: {}", follow_up.causes.join(", "));
+    let mut text = format!("Seen before; told now for: {}", follow_up.causes.join(", "));
     match follow_up.held {
         0 => text.push('.'),
         held => text.push_str(&format!("; {held} calls in between were counted and not told.")),

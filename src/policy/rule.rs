@@ -101,8 +101,7 @@ impl<'r> Call<'r> {
 
     /// The UTC date of the record, where it tells a time.
     fn date(&self) -> Option<Date> {
-        let time: jiff::Timestamp = self.record.event_time.as_deref()?.parse().ok()?;
-        Some(TimeZone::UTC.to_datetime(time).date())
+        Some(TimeZone::UTC.to_datetime(self.record.time()?).date())
     }
 
     fn any_principal(&self, patterns: &Patterns) -> bool {

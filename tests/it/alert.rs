@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use proptest::prelude::*;
 use regionwatch::alert::message::LARGEST;
-use regionwatch::alert::{Alert, Context, Incident, IncidentKey, Message};
+use regionwatch::alert::{Alert, Context, FollowUp, Incident, IncidentKey, Message};
 use regionwatch::policy::{Policy, Reason, Severity, Verdict};
 use regionwatch::record::Record;
 use regionwatch::triage::Triage;
@@ -145,6 +145,18 @@ fn a_star_in_a_name_does_not_widen_the_exemption() {
     };
     assert!(!alerts("a*c"));
     assert!(alerts("abbc"));
+}
+
+#[test]
+fn a_follow_up_says_what_is_new_and_what_was_held() {
+    let root = triaged("root", &Policy::embedded().unwrap());
+    let causes = vec!["new calls ec2:StopInstances".to_owned()];
+    let follow_up = FollowUp { causes, held: 7, total: 20 };
+    let alert = Alert::of_incident(&root.incidents[0], Some(follow_up), &context());
+    let mail = Message::new(alert).mail();
+    let told = "Seen before; told now for: new calls ec2:StopInstances; 7 calls in between were \
+                counted and not told. 20 calls so far.";
+    assert_eq!(mail.lines().nth(2), Some(told));
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl PolicyArgs {
         let policy = match &self.policy {
             None => Policy::embedded(),
             Some(path) => {
-                let name = path.display().to_string();
+                let name = name(path);
                 let text = std::fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
                 Policy::with_user_file(&name, &text)
             }
@@ -76,7 +76,7 @@ impl Input {
     pub fn name(&self) -> String {
         match self {
             Input::Stdin => "standard input".to_owned(),
-            Input::File(path) => clean(&path.display().to_string(), usize::MAX),
+            Input::File(path) => name(path),
         }
     }
 
@@ -87,6 +87,11 @@ impl Input {
             Input::File(path) => Box::new(File::open(path)?),
         })
     }
+}
+
+/// A path as it can be printed: a file may be named to look like anything.
+pub fn name(path: &Path) -> String {
+    clean(&path.display().to_string(), usize::MAX)
 }
 
 fn list_folder(folder: &Path, inputs: &mut Vec<Input>) -> usize {
@@ -107,10 +112,10 @@ fn list_folder(folder: &Path, inputs: &mut Vec<Input>) -> usize {
     }
     if found == 0 {
         let endings = ENDINGS.join(", ");
-        complain(&format!("{}: no files that end in {endings}", folder.display()));
+        complain(&format!("{}: no files that end in {endings}", name(folder)));
         faults += 1;
     } else if others > 0 {
-        complain(&format!("{}: {others} other files passed over", folder.display()));
+        complain(&format!("{}: {others} other files passed over", name(folder)));
     }
     faults
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
 use regionwatch::alert::Message;
-use regionwatch::alert::text::clean;
 use regionwatch::config::Topic;
 use regionwatch::handler::{Handler, Invocation, Limits};
 use regionwatch::ledger::InMemoryLedger;
@@ -13,7 +12,7 @@ use regionwatch::metrics::Summary;
 use regionwatch::publish::{Publish, PublishError};
 
 use crate::Done;
-use crate::input::PolicyArgs;
+use crate::input::{PolicyArgs, name};
 use crate::output::{Format, complain, counts, plural, print, print_message};
 
 /// Arguments of `invoke`.
@@ -69,7 +68,7 @@ async fn invoke_all<P: Publish>(args: &Args, publish: &P) -> Result<Done, String
     let handler = Handler { policy: &policy, ledger: &ledger, publish, limits: Limits::default() };
     let (mut alerts, mut faults) = (0, 0);
     for path in &args.events {
-        let name = clean(&path.display().to_string(), usize::MAX);
+        let name = name(path);
         let payload = match std::fs::read(path) {
             Ok(payload) => payload,
             Err(fault) => {

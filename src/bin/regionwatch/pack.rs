@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use jiff::Timestamp;
 use regionwatch::alert::text::clean;
 use regionwatch::record::Record;
 use regionwatch::source::{self, Item};
@@ -117,7 +116,7 @@ impl Entries {
         if self.owner.is_none() && !account.is_empty() {
             self.owner = Some(clean(account, 64));
         }
-        if let Some(Ok(time)) = record.event_time.as_deref().map(str::parse::<Timestamp>) {
+        if let Some(time) = record.time() {
             self.last_time = time.as_millisecond();
         }
     }
