@@ -11,6 +11,7 @@ pub mod file;
 pub mod pattern;
 mod reader;
 pub mod rule;
+pub mod version;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,6 +25,7 @@ pub use fault::{Place, PolicyFault, PolicyFaults};
 pub use file::PolicyFile;
 pub use pattern::{Patterns, RegionFaults};
 pub use rule::{Call, Exempt, Watch};
+pub use version::Version;
 
 /// The default policy, whose every entry says why it is there.
 pub const DEFAULT_POLICY: &str = include_str!("../policy.toml");
@@ -31,6 +33,7 @@ pub const DEFAULT_POLICY: &str = include_str!("../policy.toml");
 /// What is judged by: approved regions, tables of calls and services, rules.
 #[derive(Debug, Clone)]
 pub struct Policy {
+    version: Version,
     approved: Patterns,
     accounts: HashMap<String, Account>,
     alert_on_aws_services: bool,
@@ -137,8 +140,21 @@ impl Policy {
     /// The same policy with other approved regions; lists of single accounts stay.
     #[must_use]
     pub fn with_approved_regions(mut self, approved: Patterns) -> Self {
+        self.version = self.version.changed(&["approved_regions", &approved.to_string()]);
         self.approved = approved;
         self
+    }
+
+    /// The same policy, known to be the text of this version of a parameter.
+    #[must_use]
+    pub fn with_parameter_version(mut self, parameter: i64) -> Self {
+        self.version.parameter = Some(parameter);
+        self
+    }
+
+    /// Which policy this is.
+    pub fn version(&self) -> &Version {
+        &self.version
     }
 
     /// What the policy calls an account.

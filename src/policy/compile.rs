@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::fault::{Place, PolicyFault, PolicyFaults};
 use super::file::PolicyFile;
 use super::reader::{At, nearest};
-use super::{CallTable, Exempt, Global, Policy, Watch};
+use super::{CallTable, Exempt, Global, Policy, Version, Watch};
 
 impl Policy {
     /// Lays files over each other, the default policy first.
@@ -22,6 +22,7 @@ impl Policy {
         faults.check_watches_named(&rules);
 
         let mut policy = Policy {
+            version: Version::of(files.iter().map(|file| file.text.as_str())),
             approved: last(files, |file| file.approved.clone()).unwrap_or_default(),
             accounts: HashMap::new(),
             alert_on_aws_services: last(files, |f| f.alert_on_aws_services).unwrap_or(false),

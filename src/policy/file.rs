@@ -20,6 +20,7 @@ use super::{Account, Global, Patterns, RegionFaults, Severity};
 /// What one file says; a key that it does not name is `None`, and inherited.
 #[derive(Debug, Default)]
 pub struct PolicyFile {
+    pub(super) text: String,
     pub(super) approved: Option<Patterns>,
     pub(super) alert_on_aws_services: Option<bool>,
     pub(super) alert_on_sign_ins: Option<bool>,
@@ -50,7 +51,7 @@ impl PolicyFile {
         // Meaning is read only from a text whose grammar holds: guesses would be noise.
         let file =
             if syntax.is_empty() { reader.policy(table.get_ref()) } else { PolicyFile::default() };
-        PolicyFaults::unless_none(reader.faults, file)
+        PolicyFaults::unless_none(reader.faults, PolicyFile { text: text.to_owned(), ..file })
     }
 }
 

@@ -1,18 +1,21 @@
 //! Words with `*` and `?` in them, compared without regard to case.
 
+use std::fmt;
+
 use wildmatch::WildMatch;
 
 use crate::record::region;
 
 /// A list of patterns; a text matches when any of them does.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Patterns(Vec<Pattern>);
 
-#[derive(Debug, Clone)]
-enum Pattern {
-    /// No wildcard in it: compared as it stands, which is several times faster.
-    Exact(String),
-    Glob(WildMatch),
+#[derive(Debug, Clone, PartialEq)]
+struct Pattern {
+    /// As it was written.
+    text: String,
+    /// `None` without a wildcard in it: compared as it stands, which is several times faster.
+    glob: Option<WildMatch>,
 }
 
 /// What is wrong with a list of approved regions.
@@ -53,10 +56,14 @@ impl Patterns {
 
     /// Whether any pattern is nothing but stars, and so matches every text.
     pub fn match_everything(&self) -> bool {
-        self.0.iter().any(|pattern| match pattern {
-            Pattern::Glob(glob) => glob.pattern_chars() == ['*'],
-            Pattern::Exact(_) => false,
-        })
+        self.0
+            .iter()
+            .any(|pattern| !pattern.text.is_empty() && pattern.text.bytes().all(|b| b == b'*'))
+    }
+
+    /// The patterns as they were written.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|pattern| pattern.text.as_str())
     }
 
     /// Whether any pattern matches all of `text`.
@@ -65,19 +72,22 @@ impl Patterns {
     }
 }
 
+impl fmt::Display for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.texts().collect::<Vec<_>>().join(", "))
+    }
+}
+
 impl Pattern {
-    fn new(pattern: &str) -> Self {
-        if pattern.contains(['*', '?']) {
-            Pattern::Glob(WildMatch::new_case_insensitive(pattern))
-        } else {
-            Pattern::Exact(pattern.to_owned())
-        }
+    fn new(text: &str) -> Self {
+        let glob = text.contains(['*', '?']).then(|| WildMatch::new_case_insensitive(text));
+        Pattern { text: text.to_owned(), glob }
     }
 
     fn matches(&self, text: &str) -> bool {
-        match self {
-            Pattern::Exact(word) => word.eq_ignore_ascii_case(text),
-            Pattern::Glob(glob) => glob.matches(text),
+        match &self.glob {
+            None => self.text.eq_ignore_ascii_case(text),
+            Some(glob) => glob.matches(text),
         }
     }
 }
