@@ -6,24 +6,31 @@
 
 pub mod calls;
 pub mod compile;
+pub mod example;
 pub mod fault;
 pub mod file;
+pub mod index;
 pub mod pattern;
 mod reader;
 pub mod rule;
+mod shape;
 pub mod version;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::record::access::has_verb;
 use crate::record::{Access, Outcome, Record, region};
 
 pub use calls::CallTable;
+pub use example::{Example, ExampleRecords};
 pub use fault::{Place, PolicyFault, PolicyFaults};
-pub use file::PolicyFile;
-pub use pattern::{Patterns, RegionFaults};
+pub use file::{Keys, PolicyFile};
+pub use index::Index;
+pub use pattern::{Pattern, Patterns, RegionFaults};
 pub use rule::{Call, Exempt, Watch};
 pub use version::Version;
 
@@ -38,13 +45,21 @@ pub struct Policy {
     accounts: HashMap<String, Account>,
     alert_on_aws_services: bool,
     alert_on_sign_ins: bool,
-    ignore_sensitive_reads: bool,
+    alert_on_sensitive_reads: bool,
     trust_read_only_field: bool,
     read_only_verbs: Vec<String>,
     calls: CallTable,
     globals: Vec<Global>,
-    watches: Vec<Watch>,
-    exempts: Vec<Exempt>,
+    /// The gravest first, of equals the first.
+    watches: Rules<Watch>,
+    exempts: Rules<Exempt>,
+}
+
+/// Rules of one kind, in the order in which they count.
+#[derive(Debug, Clone)]
+struct Rules<R> {
+    list: Vec<R>,
+    index: Index,
 }
 
 /// What a policy says about one account.
@@ -57,7 +72,7 @@ pub struct Account {
 }
 
 /// Services that act worldwide and record their calls in a home region.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Global {
     /// Which entry of the policy this is.
     pub id: String,
@@ -157,6 +172,22 @@ impl Policy {
         &self.version
     }
 
+    /// Its watches, the gravest first.
+    pub fn watches(&self) -> impl Iterator<Item = &Watch> {
+        self.watches.list.iter()
+    }
+
+    /// Its exemptions, in their order.
+    pub fn exempts(&self) -> impl Iterator<Item = &Exempt> {
+        self.exempts.list.iter()
+    }
+
+    /// Ids of the exemptions whose last day is over, so that they silence nothing any more.
+    pub fn expired(&self, now: Timestamp) -> Vec<&str> {
+        let expired = self.exempts().filter(|exempt| exempt.has_expired(now));
+        expired.map(|exempt| &*exempt.id).collect()
+    }
+
     /// What the policy calls an account.
     pub fn account_name(&self, account: &str) -> Option<&str> {
         self.accounts.get(account)?.name.as_deref()
@@ -175,49 +206,64 @@ impl Policy {
             return judge_without_call(record);
         }
         let call = Call::of(record, batch_owner);
-        let watch = self.watching(&call);
-        let candidate = match watch {
-            Some(watch) => Reason::Watched(watch.id().clone()),
-            None => match self.question(&call) {
-                Ok(candidate) => candidate,
-                Err(ignored) => return Verdict::Ignore(ignored),
-            },
-        };
-        if let Some(exempt) = self.exempts.iter().find(|e| e.exempts(&call, watch)) {
-            return Verdict::Ignore(Reason::Exempt(exempt.id().clone()));
+        if let Some(verdict) = self.watching(&call) {
+            return verdict;
         }
-        Verdict::Alert(candidate, severity(&call, watch, self.access(&call)))
+        match self.candidate(&call) {
+            Err(ignored) => Verdict::Ignore(ignored),
+            Ok(candidate) => match self.exempting(&call, None) {
+                Some(exempt) => Verdict::Ignore(Reason::Exempt(exempt.id.clone())),
+                None => Verdict::Alert(candidate, severity(&call, None, self.access(&call))),
+            },
+        }
     }
 
-    /// The gravest watch on a call; of equals the first.
-    fn watching(&self, call: &Call<'_>) -> Option<&Watch> {
-        let matching = self.watches.iter().filter(|watch| watch.matches(call));
-        matching.reduce(|gravest, watch| match watch.severity() > gravest.severity() {
-            true => watch,
-            false => gravest,
-        })
+    /// The verdict on a watched call. An exemption silences the watches that it names and no other:
+    /// the gravest watch that none silences alerts.
+    fn watching(&self, call: &Call<'_>) -> Option<Verdict> {
+        let gravest = self.watches.first(call, |watch| watch.matches(call))?;
+        let silent = |watch: &Watch| self.exempting(call, Some(watch)).is_some();
+        let told = self.watches.first(call, |watch| watch.matches(call) && !silent(watch));
+        if let Some(watch) = told {
+            let severity = severity(call, Some(watch), self.access(call));
+            return Some(Verdict::Alert(Reason::Watched(watch.id.clone()), severity));
+        }
+        let exempt = self.exempting(call, Some(gravest))?;
+        Some(Verdict::Ignore(Reason::Exempt(exempt.id.clone())))
+    }
+
+    /// The first exemption for a call, or for what this watch has to say of it.
+    fn exempting(&self, call: &Call<'_>, watch: Option<&Watch>) -> Option<&Exempt> {
+        self.exempts.first(call, |exempt| exempt.exempts(call, watch))
     }
 
     /// Questions 3 to 9: `Ok` is a candidate for an alert, `Err` says why it is none.
-    fn question(&self, call: &Call<'_>) -> Result<Reason, Reason> {
-        // A glob such as `u*` is about regions, and no region is none.
-        if call.region != region::UNKNOWN && self.approved_for(call.account).matches(&call.region) {
-            return Err(Reason::ApprovedRegion);
+    fn candidate(&self, call: &Call<'_>) -> Result<Reason, Reason> {
+        match Ground::IN_ORDER.into_iter().find(|ground| self.ignores(*ground, call)) {
+            Some(ground) => Err(ground.reason()),
+            None => Ok(match self.access(call) {
+                Access::SensitiveRead => Reason::SensitiveRead,
+                Access::ReadOnly | Access::Mutating => Reason::MutatingCall,
+            }),
         }
-        if !self.alert_on_aws_services && is_aws_itself(call.record) {
-            return Err(Reason::AwsService);
-        }
-        if !self.alert_on_sign_ins && call.service == "signin" {
-            return Err(Reason::SignIn);
-        }
-        if !call.record.switches_region() && self.is_global(call) {
-            return Err(Reason::GlobalService);
-        }
-        match self.access(call) {
-            Access::ReadOnly => Err(Reason::ReadOnly),
-            Access::SensitiveRead if self.ignore_sensitive_reads => Err(Reason::ReadOnly),
-            Access::SensitiveRead => Ok(Reason::SensitiveRead),
-            Access::Mutating => Ok(Reason::MutatingCall),
+    }
+
+    /// One of the questions 3 to 7.
+    fn ignores(&self, ground: Ground, call: &Call<'_>) -> bool {
+        match ground {
+            // A glob such as `u*` is about regions, and no region is none.
+            Ground::ApprovedRegion => {
+                call.region != region::UNKNOWN
+                    && self.approved_for(call.account).matches(&call.region)
+            }
+            Ground::AwsService => !self.alert_on_aws_services && is_aws_itself(call.record),
+            Ground::SignIn => !self.alert_on_sign_ins && call.service == "signin",
+            Ground::GlobalService => !call.record.switches_region() && self.is_global(call),
+            Ground::ReadOnly => match self.access(call) {
+                Access::ReadOnly => true,
+                Access::SensitiveRead => !self.alert_on_sensitive_reads,
+                Access::Mutating => false,
+            },
         }
     }
 
@@ -227,20 +273,82 @@ impl Policy {
         })
     }
 
+    fn access(&self, call: &Call<'_>) -> Access {
+        self.access_and_source(call).0
+    }
+
     /// What the call does: the table of calls, else CloudTrail's own field, else its verb, else
     /// the worst.
-    fn access(&self, call: &Call<'_>) -> Access {
+    fn access_and_source(&self, call: &Call<'_>) -> (Access, Source<'_>) {
         if let Some(access) = self.calls.access(call) {
-            return access;
+            return (access, Source::Table);
         }
         match call.record.read_only {
-            Some(true) if self.trust_read_only_field => Access::ReadOnly,
-            Some(false) if self.trust_read_only_field => Access::Mutating,
-            _ if self.read_only_verbs.iter().any(|verb| has_verb(call.name, verb)) => {
-                Access::ReadOnly
-            }
-            _ => Access::Mutating,
+            Some(true) if self.trust_read_only_field => (Access::ReadOnly, Source::Field),
+            Some(false) if self.trust_read_only_field => (Access::Mutating, Source::Field),
+            _ => match self.read_only_verbs.iter().find(|verb| has_verb(call.name, verb)) {
+                Some(verb) => (Access::ReadOnly, Source::Verb(verb)),
+                None => (Access::Mutating, Source::Nothing),
+            },
         }
+    }
+}
+
+/// Questions 3 to 7: each is a ground to ignore a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ground {
+    ApprovedRegion,
+    AwsService,
+    SignIn,
+    GlobalService,
+    ReadOnly,
+}
+
+impl Ground {
+    /// Region comes early: nine of ten records end there.
+    const IN_ORDER: [Ground; 5] = [
+        Ground::ApprovedRegion,
+        Ground::AwsService,
+        Ground::SignIn,
+        Ground::GlobalService,
+        Ground::ReadOnly,
+    ];
+
+    fn reason(self) -> Reason {
+        match self {
+            Ground::ApprovedRegion => Reason::ApprovedRegion,
+            Ground::AwsService => Reason::AwsService,
+            Ground::SignIn => Reason::SignIn,
+            Ground::GlobalService => Reason::GlobalService,
+            Ground::ReadOnly => Reason::ReadOnly,
+        }
+    }
+}
+
+/// What says what a call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source<'p> {
+    /// `[access.calls]`.
+    Table,
+    /// CloudTrail's `readOnly`.
+    Field,
+    /// The call's name begins with this verb.
+    Verb(&'p str),
+    /// Nobody, so it counts as mutating.
+    Nothing,
+}
+
+impl<R> Rules<R> {
+    /// The first rule for which `holds` is true, which it must not be of rules that do not match.
+    fn first(&self, call: &Call<'_>, holds: impl Fn(&R) -> bool) -> Option<&R> {
+        let mut first = None;
+        self.index.candidates(call, |at| {
+            let earlier = first.is_none_or(|(found, _)| at < found);
+            if let Some(rule) = self.list.get(at).filter(|rule| earlier && holds(rule)) {
+                first = Some((at, rule));
+            }
+        });
+        first.map(|(_, rule)| rule)
     }
 }
 
@@ -316,6 +424,25 @@ impl Verdict {
             Verdict::Alert(..) => "alert",
             Verdict::Ignore(_) => "ignore",
             Verdict::Reject => "reject",
+        }
+    }
+
+    /// The reason, as a word: `mutating-call`, `watched:trail-tampering`, `unreadable`.
+    pub fn reason(&self) -> String {
+        match self {
+            Verdict::Alert(reason, _) | Verdict::Ignore(reason) => reason.to_string(),
+            Verdict::Reject => "unreadable".to_owned(),
+        }
+    }
+}
+
+/// `alert mutating-call high`, `ignore read-only`, `reject unreadable`.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.as_str(), self.reason())?;
+        match self {
+            Verdict::Alert(_, severity) => write!(f, " {severity}"),
+            Verdict::Ignore(_) | Verdict::Reject => Ok(()),
         }
     }
 }

@@ -13,10 +13,11 @@ pub mod principal;
 pub mod region;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::de::{DeserializeSeed, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::envelope::Escaped;
@@ -184,11 +185,56 @@ impl<'a> Record<'a> {
         Outcome::of(self.error_code.as_deref())
     }
 
-    /// One member of `requestParameters`, where that is an object and has it.
+    /// One member of `requestParameters`, where that is an object and has it; of two of the same
+    /// name the last. Nothing is copied on the way.
     pub fn request(&self, member: &str) -> Option<&'a RawValue> {
-        let members: BTreeMap<Text<'a>, &'a RawValue> =
-            serde_json::from_str(self.request_parameters?.get()).ok()?;
-        members.get(member).copied()
+        let mut parameters = serde_json::Deserializer::from_str(self.request_parameters?.get());
+        parameters.deserialize_map(MemberNamed(member)).ok().flatten()
+    }
+}
+
+/// Looks for one member of an object.
+struct MemberNamed<'m>(&'m str);
+
+impl<'a> Visitor<'a> for MemberNamed<'_> {
+    type Value = Option<&'a RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = None;
+        while let Some(is_named) = members.next_key_seed(IsNamed(self.0))? {
+            let value = members.next_value()?;
+            if is_named {
+                found = Some(value);
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Compares a key with a name.
+struct IsNamed<'m>(&'m str);
+
+impl<'a> DeserializeSeed<'a> for IsNamed<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'a>>(self, key: D) -> Result<bool, D::Error> {
+        key.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for IsNamed<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
+        Ok(key == self.0)
     }
 }
 
@@ -283,6 +329,17 @@ mod tests {
         assert_eq!(Record::parse("[]").unwrap_err(), RecordError::NotAnObject);
         let twice = r#"{"awsRegion":"us-east-1","aws\u0052egion":"eu-west-1"}"#;
         assert_eq!(Record::parse(twice).unwrap_err(), RecordError::Twice);
+    }
+
+    #[test]
+    fn a_request_parameter_is_found_by_name_whatever_stands_around_it() {
+        let text = r#"{"requestParameters":{"a":{"b":1},"\u0062":[2],"c":null,"b":"3"}}"#;
+        let record = Record::parse(text).unwrap();
+        let request = |member: &str| record.request(member).map(RawValue::get);
+        assert_eq!(request("a"), Some("{\"b\":1}"));
+        assert_eq!(request("b"), Some("\"3\""));
+        assert_eq!(request("c"), Some("null"));
+        assert_eq!(request("d"), None);
     }
 
     #[test]

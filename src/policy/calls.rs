@@ -6,12 +6,13 @@ use crate::record::Access;
 
 use super::rule::{Call, Members};
 
-/// `[access.calls]`: by service, then by the name of the call.
+/// `[access.calls]`: by service, then by the name of the call without its first letter, then by
+/// that letter. Some services write theirs small, and a secret handed out is one by either name.
 #[derive(Debug, Clone, Default)]
-pub struct CallTable(HashMap<String, HashMap<String, CallAccess>>);
+pub struct CallTable(HashMap<String, HashMap<String, Vec<(char, CallAccess)>>>);
 
 /// One entry of the table.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum CallAccess {
     /// The call does this.
     Always(Access),
@@ -21,31 +22,38 @@ pub enum CallAccess {
     ByField,
 }
 
-/// `name` with a capital first letter: some services write theirs small, and a secret handed out is
-/// one by either name. `None` where it has one.
-fn capital(name: &str) -> Option<String> {
-    let first = name.chars().next().filter(char::is_ascii_lowercase)?;
-    Some(name.replacen(first, &first.to_ascii_uppercase().to_string(), 1))
-}
-
 impl CallTable {
     /// Adds or changes one entry.
     pub fn insert(&mut self, service: &str, name: &str, access: CallAccess) {
+        let Some((first, rest)) = split(name) else { return };
         let service = self.0.entry(service.to_ascii_lowercase()).or_default();
-        service.insert(name.to_owned(), access);
+        let entries = service.entry(rest.to_owned()).or_default();
+        entries.retain(|(letter, _)| *letter != first);
+        entries.push((first, access));
     }
 
-    /// What the table says about a call, by its name as written, else without the API version.
+    /// What the table says about a call, by its name as written, else without the API version,
+    /// else with a capital first letter.
     pub fn access(&self, call: &Call<'_>) -> Option<Access> {
         let service = self.0.get(call.service.as_ref())?;
-        let named = |name: &str| service.get(name);
-        let entry = named(call.name)
-            .or_else(|| named(call.undated_name?))
-            .or_else(|| named(&capital(call.undated_name.unwrap_or(call.name))?));
-        match entry? {
+        let entry = |name: &str, capital: bool| {
+            let (first, rest) = split(name)?;
+            let first = if capital { first.to_ascii_uppercase() } else { first };
+            let entries = service.get(rest)?;
+            entries.iter().find(|(letter, _)| *letter == first).map(|(_, access)| access)
+        };
+        let written = call.names().find_map(|name| entry(name, false));
+        let found = written.or_else(|| entry(call.undated_name.unwrap_or(call.name), true));
+        match found? {
             CallAccess::Always(access) => Some(*access),
             CallAccess::When(access, members) => members.match_all(call).then_some(*access),
             CallAccess::ByField => None,
         }
     }
+}
+
+/// The first letter, and the rest.
+fn split(name: &str) -> Option<(char, &str)> {
+    let mut letters = name.chars();
+    Some((letters.next()?, letters.as_str()))
 }

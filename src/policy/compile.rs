@@ -1,72 +1,150 @@
 //! Files to one policy: what a later file names wins, at any depth; rules add up.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::fault::{Place, PolicyFault, PolicyFaults};
-use super::file::PolicyFile;
+use super::file::{Keys, PolicyFile};
+use super::index::Index;
 use super::reader::{At, nearest};
-use super::{CallTable, Exempt, Global, Policy, Version, Watch};
+use super::rule::{Matcher, Test};
+use super::{Account, CallTable, Exempt, Global, Pattern, Patterns, Policy, Rules, Version, Watch};
 
 impl Policy {
-    /// Lays files over each other, the default policy first.
+    /// Lays files over each other, the default policy first, and makes the judge of them.
     ///
     /// # Errors
-    /// All faults that show only between rules: ids used twice, rules that are named and not there.
+    /// All faults that show only between rules: ids used twice, rules that are named and not there,
+    /// regions that are approved and watched as a whole.
     pub fn compile(files: &[PolicyFile]) -> Result<Policy, PolicyFaults> {
-        let mut faults = Faults::default();
-        faults.check_ids(files);
-        let mut rules = Rules::default();
-        for file in files {
-            rules.add(file, &mut faults);
-        }
-        faults.check_watches_named(&rules);
+        let version = Version::of(files.iter().map(|file| file.text.as_str()));
+        Ok(Policy::of(&Keys::in_force(files)?, version))
+    }
 
-        let mut policy = Policy {
-            version: Version::of(files.iter().map(|file| file.text.as_str())),
-            approved: last(files, |file| file.approved.clone()).unwrap_or_default(),
-            accounts: HashMap::new(),
-            alert_on_aws_services: last(files, |f| f.alert_on_aws_services).unwrap_or(false),
-            alert_on_sign_ins: last(files, |f| f.alert_on_sign_ins).unwrap_or(false),
-            ignore_sensitive_reads: last(files, |f| f.ignore_sensitive_reads).unwrap_or(false),
-            trust_read_only_field: last(files, |f| f.trust_read_only_field).unwrap_or(true),
-            read_only_verbs: last(files, |f| f.read_only_verbs.clone()).unwrap_or_default(),
-            calls: CallTable::default(),
-            globals: values(rules.globals),
-            watches: values(rules.watches),
-            exempts: values(rules.exempts),
-        };
-        for file in files {
-            for (id, changed) in &file.accounts {
-                let account = policy.accounts.entry(id.clone()).or_default();
-                account.name = changed.name.clone().or(account.name.take());
-                account.approved = changed.approved.clone().or(account.approved.take());
-            }
-            for (service, name, access) in &file.calls {
-                policy.calls.insert(service, name, access.clone());
-            }
+    fn of(keys: &Keys, version: Version) -> Policy {
+        let flag = |key: &Option<At<bool>>, default| key.as_ref().map_or(default, |at| at.value);
+        let approved = |key: &Option<At<Patterns>>| key.as_ref().map(|at| at.value.clone());
+        let accounts = keys.accounts.iter().map(|(id, account)| {
+            let name = account.name.as_ref().map(|at| at.value.clone());
+            (id.clone(), Account { name, approved: approved(&account.approved_regions) })
+        });
+        let mut calls = CallTable::default();
+        for ((service, name), access) in &keys.calls {
+            calls.insert(service, name, access.value.clone());
         }
-        PolicyFaults::unless_none(faults.0, policy)
+        let verbs = keys.read_only_verbs.as_ref().map(|at| at.value.clone());
+        let mut watches = values(&keys.watches);
+        watches.sort_by_key(|watch| std::cmp::Reverse(watch.severity));
+        Policy {
+            version,
+            approved: approved(&keys.approved_regions).unwrap_or_default(),
+            accounts: accounts.collect(),
+            alert_on_aws_services: flag(&keys.alert_on_aws_services, false),
+            alert_on_sign_ins: flag(&keys.alert_on_sign_ins, false),
+            alert_on_sensitive_reads: flag(&keys.alert_on_sensitive_reads, true),
+            trust_read_only_field: flag(&keys.trust_read_only_field, true),
+            read_only_verbs: verbs.unwrap_or_default(),
+            calls,
+            globals: values(&keys.globals),
+            watches: Rules::of(watches, |watch| &watch.matcher),
+            exempts: Rules::of(values(&keys.exempts), |exempt| &exempt.matcher),
+        }
     }
 }
 
-fn last<T>(files: &[PolicyFile], key: impl Fn(&PolicyFile) -> Option<T>) -> Option<T> {
-    files.iter().rev().find_map(key)
+fn values<T: Clone>(rules: &[At<T>]) -> Vec<T> {
+    rules.iter().map(|rule| rule.value.clone()).collect()
 }
 
-fn values<T>(rules: Vec<At<T>>) -> Vec<T> {
-    rules.into_iter().map(|rule| rule.value).collect()
+impl<R> Rules<R> {
+    fn of(list: Vec<R>, matcher: impl Fn(&R) -> &Matcher) -> Self {
+        Rules { index: Index::of(list.iter().map(matcher)), list }
+    }
 }
 
-/// The rules in force so far, in their order; a rule that replaces another takes its place.
-#[derive(Default)]
-struct Rules {
-    globals: Vec<At<Global>>,
-    watches: Vec<At<Watch>>,
-    exempts: Vec<At<Exempt>>,
+impl Keys {
+    /// What several files say together, a later one laid over those before it.
+    ///
+    /// # Errors
+    /// As [`Policy::compile`] has them.
+    pub fn in_force(files: &[PolicyFile]) -> Result<Keys, PolicyFaults> {
+        let mut faults = Faults::default();
+        faults.check_ids(files);
+        let mut keys = Keys::default();
+        for file in files {
+            keys.lay_over(&file.keys, &mut faults);
+        }
+        faults.check_watches_named(&keys);
+        faults.check_watched_regions(&keys);
+        PolicyFaults::unless_none(faults.0, keys)
+    }
+
+    fn lay_over(&mut self, file: &Keys, faults: &mut Faults) {
+        replace(&mut self.approved_regions, &file.approved_regions);
+        replace(&mut self.alert_on_aws_services, &file.alert_on_aws_services);
+        replace(&mut self.alert_on_sign_ins, &file.alert_on_sign_ins);
+        replace(&mut self.alert_on_sensitive_reads, &file.alert_on_sensitive_reads);
+        replace(&mut self.read_only_verbs, &file.read_only_verbs);
+        replace(&mut self.trust_read_only_field, &file.trust_read_only_field);
+        for (id, changed) in &file.accounts {
+            let account = self.accounts.entry(id.clone()).or_default();
+            replace(&mut account.name, &changed.name);
+            replace(&mut account.approved_regions, &changed.approved_regions);
+        }
+        self.calls.extend(file.calls.clone());
+        for dropped in &file.drop_rules {
+            if !self.drop_rule(&dropped.value) {
+                let what = "drop_rules names the rule";
+                faults.unknown(&dropped.place, &dropped.value, &self.rule_ids(), what);
+            }
+        }
+        self.drop_rules.extend(file.drop_rules.clone());
+        replace_or_add(&mut self.globals, &file.globals);
+        replace_or_add(&mut self.watches, &file.watches);
+        replace_or_add(&mut self.exempts, &file.exempts);
+    }
+
+    fn drop_rule(&mut self, id: &str) -> bool {
+        let before = self.rule_ids().len();
+        self.globals.retain(|rule| rule.value.rule_id() != id);
+        self.watches.retain(|rule| rule.value.rule_id() != id);
+        self.exempts.retain(|rule| rule.value.rule_id() != id);
+        self.rule_ids().len() < before
+    }
+
+    fn rule_ids(&self) -> Vec<&str> {
+        let globals = self.globals.iter().map(|rule| rule.value.rule_id());
+        let watches = self.watches.iter().map(|rule| rule.value.rule_id());
+        let exempts = self.exempts.iter().map(|rule| rule.value.rule_id());
+        globals.chain(watches).chain(exempts).collect()
+    }
+
+    /// Where a rule stands that is in force.
+    pub fn place_of(&self, id: &str) -> Option<&Place> {
+        let watches = self.watches.iter().map(|at| (at.value.rule_id(), &at.place));
+        let exempts = self.exempts.iter().map(|at| (at.value.rule_id(), &at.place));
+        let globals = self.globals.iter().map(|at| (at.value.rule_id(), &at.place));
+        watches.chain(exempts).chain(globals).find(|(known, _)| *known == id).map(|found| found.1)
+    }
+}
+
+fn replace<T: Clone>(key: &mut Option<T>, by: &Option<T>) {
+    if by.is_some() {
+        key.clone_from(by);
+    }
+}
+
+/// A rule that replaces another takes its place.
+fn replace_or_add<T: Named + Clone>(rules: &mut Vec<At<T>>, new: &[At<T>]) {
+    for rule in new {
+        match rules.iter_mut().find(|old| old.value.rule_id() == rule.value.rule_id()) {
+            Some(old) => *old = rule.clone(),
+            None => rules.push(rule.clone()),
+        }
+    }
 }
 
 /// Something with an id.
-pub(super) trait Named {
+trait Named {
     fn rule_id(&self) -> &str;
 }
 
@@ -88,44 +166,6 @@ impl Named for Exempt {
     }
 }
 
-impl Rules {
-    fn add(&mut self, file: &PolicyFile, faults: &mut Faults) {
-        for At { place, value: id } in &file.drop_rules {
-            if !self.drop(id) {
-                let known = self.ids();
-                faults.unknown(place, id, &known, "drop_rules names the rule");
-            }
-        }
-        replace_or_add(&mut self.globals, &file.globals);
-        replace_or_add(&mut self.watches, &file.watches);
-        replace_or_add(&mut self.exempts, &file.exempts);
-    }
-
-    fn drop(&mut self, id: &str) -> bool {
-        let before = self.ids().len();
-        self.globals.retain(|rule| rule.value.rule_id() != id);
-        self.watches.retain(|rule| rule.value.rule_id() != id);
-        self.exempts.retain(|rule| rule.value.rule_id() != id);
-        self.ids().len() < before
-    }
-
-    fn ids(&self) -> Vec<&str> {
-        let globals = self.globals.iter().map(|rule| rule.value.rule_id());
-        let watches = self.watches.iter().map(|rule| rule.value.rule_id());
-        let exempts = self.exempts.iter().map(|rule| rule.value.rule_id());
-        globals.chain(watches).chain(exempts).collect()
-    }
-}
-
-fn replace_or_add<T: Named + Clone>(rules: &mut Vec<At<T>>, new: &[At<T>]) {
-    for rule in new {
-        match rules.iter_mut().find(|old| old.value.rule_id() == rule.value.rule_id()) {
-            Some(old) => *old = rule.clone(),
-            None => rules.push(rule.clone()),
-        }
-    }
-}
-
 #[derive(Default)]
 struct Faults(Vec<PolicyFault>);
 
@@ -134,11 +174,11 @@ impl Faults {
     /// `[[watch]]` would silence it.
     fn check_ids(&mut self, files: &[PolicyFile]) {
         let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();
-        for file in files {
+        for PolicyFile { keys, .. } in files {
             let mut in_file: BTreeMap<&str, &Place> = BTreeMap::new();
-            let globals = file.globals.iter().map(|at| ("global", at.value.rule_id(), &at.place));
-            let watches = file.watches.iter().map(|at| ("watch", at.value.rule_id(), &at.place));
-            let exempts = file.exempts.iter().map(|at| ("exempt", at.value.rule_id(), &at.place));
+            let globals = keys.globals.iter().map(|at| ("global", at.value.rule_id(), &at.place));
+            let watches = keys.watches.iter().map(|at| ("watch", at.value.rule_id(), &at.place));
+            let exempts = keys.exempts.iter().map(|at| ("exempt", at.value.rule_id(), &at.place));
             let mut rules: Vec<_> = globals.chain(watches).chain(exempts).collect();
             rules.sort_by_key(|(_, _, place)| *place);
             for (kind, id, place) in rules {
@@ -153,13 +193,28 @@ impl Faults {
         }
     }
 
-    fn check_watches_named(&mut self, rules: &Rules) {
-        let known: Vec<&str> = rules.watches.iter().map(|watch| watch.value.rule_id()).collect();
-        for exempt in &rules.exempts {
+    fn check_watches_named(&mut self, keys: &Keys) {
+        let known: Vec<&str> = keys.watches.iter().map(|watch| watch.value.rule_id()).collect();
+        for exempt in &keys.exempts {
             for id in exempt.value.watches.iter().filter(|id| !known.contains(&id.as_str())) {
                 let what = format!("exempt `{}` names the watch", exempt.value.rule_id());
                 self.unknown(&exempt.place, id, &known, &what);
             }
+        }
+    }
+
+    /// A watch comes before the question for approved regions: one that names nothing but a region
+    /// would tell of every call there, reads and all, and the approval would be for nothing.
+    fn check_watched_regions(&mut self, keys: &Keys) {
+        for At { place, value: watch } in &keys.watches {
+            let Some(region) = watch.matcher.whole_region_approved(keys) else { continue };
+            let what = format!(
+                "watch `{}` takes in all of {region}, which is approved: every call there would \
+                 alert",
+                watch.id
+            );
+            let hint = "name calls or services in it, or take the region out of one of the two";
+            self.add(place, what, Some(hint.to_owned()));
         }
     }
 
@@ -173,5 +228,37 @@ impl Faults {
 
     fn add(&mut self, place: &Place, what: String, hint: Option<String>) {
         self.0.push(PolicyFault { place: place.clone(), what, hint });
+    }
+}
+
+impl Matcher {
+    /// A region that is approved and of which this matches every call, at least in some accounts.
+    fn whole_region_approved<'k>(&'k self, keys: &'k Keys) -> Option<&'k str> {
+        let mut regions = None;
+        let mut accounts = None;
+        for test in &self.0 {
+            match test {
+                Test::Regions(list) => regions = Some(list),
+                Test::Accounts(list) => accounts = Some(list),
+                _ => return None,
+            }
+        }
+        let own = |id: &str| keys.accounts.get(id).and_then(|own| own.approved_regions.as_ref());
+        let approved: Vec<_> = match accounts {
+            Some(accounts) => accounts.iter().map(|account| own(account.as_str())).collect(),
+            None => vec![None],
+        };
+        let approved =
+            approved.into_iter().filter_map(|own| own.or(keys.approved_regions.as_ref()));
+        approved.into_iter().find_map(|approved| {
+            let watched = regions?.iter().find(|region| {
+                let same = |other: &&Pattern| {
+                    other.as_str().eq_ignore_ascii_case(region.as_str())
+                        || region.matches(other.as_str())
+                };
+                approved.value.matches(region.as_str()) || approved.value.iter().any(|a| same(&a))
+            });
+            watched.map(Pattern::as_str)
+        })
     }
 }

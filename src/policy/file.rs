@@ -12,27 +12,46 @@ use toml::de::DeTable;
 use crate::record::{Access, Outcome};
 
 use super::calls::CallAccess;
+use super::example::Example;
 use super::fault::{Place, PolicyFaults};
+use super::pattern::Pattern;
 use super::reader::{At, Item, Reader, get};
-use super::rule::{CallPattern, Exempt, Matcher, Members, Value, Watch};
-use super::{Account, Global, Patterns, RegionFaults, Severity};
+use super::rule::{CallPattern, Exempt, Matcher, Members, Test, Value, Watch};
+use super::shape::{self, is_service};
+use super::{Global, Patterns, RegionFaults, Severity};
 
-/// What one file says; a key that it does not name is `None`, and inherited.
+/// One file: what it says, and the records it gives as examples.
 #[derive(Debug, Default)]
 pub struct PolicyFile {
     pub(super) text: String,
-    pub(super) approved: Option<Patterns>,
-    pub(super) alert_on_aws_services: Option<bool>,
-    pub(super) alert_on_sign_ins: Option<bool>,
-    pub(super) ignore_sensitive_reads: Option<bool>,
-    pub(super) read_only_verbs: Option<Vec<String>>,
-    pub(super) trust_read_only_field: Option<bool>,
-    pub(super) accounts: BTreeMap<String, Account>,
-    pub(super) calls: Vec<(String, String, CallAccess)>,
+    pub(super) keys: Keys,
+    pub(super) examples: Vec<At<Example>>,
+}
+
+/// The keys that a file names, or that several files name between them; the others are `None`.
+/// Each knows where it stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Keys {
+    pub(super) approved_regions: Option<At<Patterns>>,
+    pub(super) alert_on_aws_services: Option<At<bool>>,
+    pub(super) alert_on_sign_ins: Option<At<bool>>,
+    pub(super) alert_on_sensitive_reads: Option<At<bool>>,
+    pub(super) read_only_verbs: Option<At<Vec<String>>>,
+    pub(super) trust_read_only_field: Option<At<bool>>,
+    pub(super) accounts: BTreeMap<String, AccountKeys>,
+    /// By service, in lower case, and name.
+    pub(super) calls: BTreeMap<(String, String), At<CallAccess>>,
     pub(super) globals: Vec<At<Global>>,
     pub(super) watches: Vec<At<Watch>>,
     pub(super) exempts: Vec<At<Exempt>>,
     pub(super) drop_rules: Vec<At<String>>,
+}
+
+/// `[accounts."ID"]`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AccountKeys {
+    pub(super) name: Option<At<String>>,
+    pub(super) approved_regions: Option<At<Patterns>>,
 }
 
 impl PolicyFile {
@@ -48,10 +67,18 @@ impl PolicyFile {
             let message = error.message().lines().collect::<Vec<_>>().join(", ");
             reader.fault(error.span().unwrap_or(0..0), message, None);
         }
+        let mut file = PolicyFile { text: text.to_owned(), ..PolicyFile::default() };
         // Meaning is read only from a text whose grammar holds: guesses would be noise.
-        let file =
-            if syntax.is_empty() { reader.policy(table.get_ref()) } else { PolicyFile::default() };
-        PolicyFaults::unless_none(reader.faults, PolicyFile { text: text.to_owned(), ..file })
+        if syntax.is_empty() {
+            file.keys = reader.keys(table.get_ref());
+            file.examples = reader.tables_of(table.get_ref(), "example", Reader::example);
+        }
+        PolicyFaults::unless_none(reader.faults, file)
+    }
+
+    /// Its `[[example]]`s, each with its place.
+    pub fn examples(&self) -> impl Iterator<Item = (&Place, &Example)> {
+        self.examples.iter().map(|example| (&example.place, &example.value))
     }
 }
 
@@ -67,6 +94,7 @@ const POLICY_KEYS: &[&str] = &[
     "watch",
     "exempt",
     "drop_rules",
+    "example",
 ];
 const MATCHER_KEYS: &[&str] = &[
     "accounts",
@@ -81,45 +109,47 @@ const MATCHER_KEYS: &[&str] = &[
 const ALERT_OR_IGNORE: &[(&str, bool)] = &[("alert", true), ("ignore", false)];
 
 impl<'t> Reader<'t> {
-    fn policy(&mut self, table: &DeTable<'t>) -> PolicyFile {
+    fn keys(&mut self, table: &DeTable<'t>) -> Keys {
         self.known_keys(table, POLICY_KEYS);
-        let mut file = PolicyFile {
-            approved: get(table, "approved_regions").and_then(|item| self.regions(item)),
+        let mut keys = Keys {
+            approved_regions: self.regions_of(table, "approved_regions"),
             alert_on_aws_services: self.choice_of(table, "aws_service_calls", ALERT_OR_IGNORE),
             alert_on_sign_ins: self.choice_of(table, "sign_ins", ALERT_OR_IGNORE),
-            ignore_sensitive_reads: self
-                .choice_of(table, "sensitive_reads", ALERT_OR_IGNORE)
-                .map(|alert| !alert),
+            alert_on_sensitive_reads: self.choice_of(table, "sensitive_reads", ALERT_OR_IGNORE),
             read_only_verbs: get(table, "read_only_verbs").map(|item| self.verbs(item)),
-            ..PolicyFile::default()
+            ..Keys::default()
         };
         if let Some(access) = self.table_of(table, "access") {
-            self.access(access, &mut file);
+            self.access(access, &mut keys);
         }
         if let Some(accounts) = self.table_of(table, "accounts") {
-            file.accounts = self.accounts(accounts);
+            keys.accounts = self.accounts(accounts);
         }
-        file.globals = self.tables_of(table, "global", Reader::global);
-        file.watches = self.tables_of(table, "watch", Reader::watch);
-        file.exempts = self.tables_of(table, "exempt", Reader::exempt);
-        file.drop_rules = self.drop_rules(table);
-        file
+        keys.globals = self.tables_of(table, "global", Reader::global);
+        keys.watches = self.tables_of(table, "watch", Reader::watch);
+        keys.exempts = self.tables_of(table, "exempt", Reader::exempt);
+        keys.drop_rules = get(table, "drop_rules").map(|i| self.strings(i)).unwrap_or_default();
+        keys
     }
 
-    fn access(&mut self, table: &DeTable<'t>, file: &mut PolicyFile) {
+    fn access(&mut self, table: &DeTable<'t>, keys: &mut Keys) {
         self.known_keys(table, &["trust_read_only_field", "calls"]);
         if let Some(item) = get(table, "trust_read_only_field") {
-            file.trust_read_only_field = self.bool(item);
+            keys.trust_read_only_field = self.bool(item).map(|flag| self.at(item.span(), flag));
         }
         let Some(calls) = self.table_of(table, "calls") else { return };
         for (key, item) in calls {
             let place = self.place(key.span());
-            let Some((service, name)) = self.call(key.get_ref(), place) else { continue };
+            let Some((service, name)) = self.call(key.get_ref(), place.clone()) else { continue };
             if name.contains(['*', '?']) || service.contains(['*', '?']) {
                 let hint = "name single calls here, for globs belong in rules";
                 self.fault(key.span(), format!("`{}` is a glob", key.get_ref()), Some(hint));
-            } else if let Some(access) = self.call_access(item) {
-                file.calls.push((service.to_owned(), name.to_owned(), access));
+            } else if let Some(value) = self.call_access(item) {
+                let call = (service.to_ascii_lowercase(), name.to_owned());
+                if keys.calls.insert(call, At { place, value }).is_some() {
+                    let what = format!("`{}` is here twice", key.get_ref());
+                    self.fault(key.span(), what, Some("the case of a service does not count"));
+                }
             }
         }
     }
@@ -151,7 +181,7 @@ impl<'t> Reader<'t> {
         })
     }
 
-    fn accounts(&mut self, table: &DeTable<'t>) -> BTreeMap<String, Account> {
+    fn accounts(&mut self, table: &DeTable<'t>) -> BTreeMap<String, AccountKeys> {
         let mut accounts = BTreeMap::new();
         for (id, item) in table {
             if id.get_ref().len() != 12 || !id.get_ref().bytes().all(|b| b.is_ascii_digit()) {
@@ -160,20 +190,19 @@ impl<'t> Reader<'t> {
             }
             let Some(table) = self.table(item) else { continue };
             self.known_keys(table, &["name", "approved_regions"]);
-            let account = Account {
-                name: get(table, "name").and_then(|item| self.string(item)),
-                approved: get(table, "approved_regions").and_then(|item| self.regions(item)),
-            };
-            accounts.insert(id.get_ref().to_string(), account);
+            let name = get(table, "name")
+                .and_then(|item| self.string(item).map(|name| self.at(item.span(), name)));
+            let approved_regions = self.regions_of(table, "approved_regions");
+            accounts.insert(id.get_ref().to_string(), AccountKeys { name, approved_regions });
         }
         accounts
     }
 
     fn global(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<Global> {
         self.known_keys(table, &["id", "homes", "services"]);
-        let id = self.required(table, "id", span.clone())?;
-        let homes = self.patterns_of(table, "homes");
-        let services = self.services(table);
+        let id = self.id(table, span.clone())?;
+        let homes = self.patterns_of(table, "homes", &shape::REGION);
+        let services = self.patterns_of(table, "services", &shape::SERVICE);
         if homes.is_none() || services.is_none() {
             let what = format!("global `{id}` needs `homes` and `services`");
             self.fault(span, what, None);
@@ -183,15 +212,23 @@ impl<'t> Reader<'t> {
 
     fn watch(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<Watch> {
         self.known_rule_keys(table, &["severity"]);
-        let id = self.rule_id(table, span.clone())?;
+        let reason = self.required(table, "reason", span.clone());
+        let id = self.id(table, span.clone())?;
         let severities = Severity::ALL.map(|severity| (severity.as_str(), severity));
-        let severity = self.choice_of(table, "severity", &severities).unwrap_or(Severity::High);
-        Some(Watch { matcher: self.matcher(table, &id, span)?, id: id.into(), severity })
+        let severity = self.choice_of(table, "severity", &severities);
+        let severity = severity.map_or(Severity::High, |severity| severity.value);
+        Some(Watch {
+            matcher: self.matcher(table, &id, span)?,
+            id: id.into(),
+            reason: reason?,
+            severity,
+        })
     }
 
     fn exempt(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<Exempt> {
         self.known_rule_keys(table, &["until", "watches"]);
-        let id = self.rule_id(table, span.clone())?;
+        let reason = self.required(table, "reason", span.clone());
+        let id = self.id(table, span.clone())?;
         let until = get(table, "until").map(|item| self.date(item));
         let watches = get(table, "watches").map(|item| self.strings(item)).unwrap_or_default();
         let matcher = self.matcher(table, &id, span)?;
@@ -201,11 +238,10 @@ impl<'t> Reader<'t> {
             Some(date) => Some(date?),
             None => None,
         };
-        Some(Exempt { matcher, id: id.into(), until, watches })
+        Some(Exempt { matcher, id: id.into(), reason: reason?, until, watches })
     }
 
-    fn rule_id(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<String> {
-        self.required(table, "reason", span.clone());
+    fn id(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<String> {
         let id = self.required(table, "id", span.clone())?;
         let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         if !id.bytes().all(plain) {
@@ -216,20 +252,18 @@ impl<'t> Reader<'t> {
     }
 
     fn matcher(&mut self, table: &DeTable<'t>, id: &str, span: Range<usize>) -> Option<Matcher> {
-        let matcher = Matcher {
-            accounts: self.patterns_of(table, "accounts"),
-            regions: self.patterns_of(table, "regions"),
-            services: self.services(table),
-            calls: self.filled(table, "calls").map(|item| self.call_patterns(item)),
-            principals: self.patterns_of(table, "principals"),
-            source_ips: self.filled(table, "source_ips").map(|item| self.networks(item)),
-            outcomes: self.filled(table, "outcomes").map(|item| self.outcomes(item)),
-            request: self
-                .filled(table, "request")
-                .map(|item| self.members(item))
-                .unwrap_or_default(),
-        };
-        if matcher.restricts() {
+        let tests = [
+            self.patterns_of(table, "services", &shape::SERVICE).map(Test::Services),
+            self.filled(table, "calls").map(|item| Test::Calls(self.call_patterns(item))),
+            self.patterns_of(table, "regions", &shape::REGION).map(Test::Regions),
+            self.patterns_of(table, "accounts", &shape::ACCOUNT).map(Test::Accounts),
+            self.filled(table, "outcomes").map(|item| Test::Outcomes(self.outcomes(item))),
+            self.patterns_of(table, "principals", &shape::PRINCIPAL).map(Test::Principals),
+            self.filled(table, "source_ips").map(|item| Test::SourceIps(self.networks(item))),
+            self.filled(table, "request").map(|item| Test::Request(self.members(item))),
+        ];
+        let matcher = Matcher(tests.into_iter().flatten().collect());
+        if matcher.narrows() {
             return Some(matcher);
         }
         let hint = format!("narrow it by at least one of {}", MATCHER_KEYS.join(", "));
@@ -241,7 +275,7 @@ impl<'t> Reader<'t> {
         let mut patterns = Vec::new();
         for At { value, place } in self.strings(item) {
             if let Some((service, name)) = self.call(&value, place) {
-                let (service, name) = (Patterns::new([service]), Patterns::new([name]));
+                let (service, name) = (Pattern::new(service), Pattern::new(name));
                 patterns.push(CallPattern { service, name });
             }
         }
@@ -257,16 +291,6 @@ impl<'t> Reader<'t> {
             self.fault_at(place, format!("`{call}` is no call"), Some(hint));
         }
         parts
-    }
-
-    fn services(&mut self, table: &DeTable<'t>) -> Option<Patterns> {
-        let item = self.filled(table, "services")?;
-        let services = self.strings(item);
-        for At { value, place } in services.iter().filter(|service| !is_service(&service.value)) {
-            let hint = "write it as in ec2, without .amazonaws.com";
-            self.fault_at(place.clone(), format!("`{value}` is no service"), Some(hint));
-        }
-        Some(Patterns::new(services.iter().map(|service| &service.value)))
     }
 
     fn networks(&mut self, item: Item<'_, 't>) -> Vec<IpNet> {
@@ -307,25 +331,27 @@ impl<'t> Reader<'t> {
     fn value(&mut self, item: Item<'_, 't>) -> Option<Value> {
         let value = item.get_ref();
         if let Some(text) = value.as_str() {
-            return Some(Value::Text(Patterns::new([text])));
+            return Some(Value::Text(Pattern::new(text)));
         }
         if let Some(flag) = value.as_bool() {
             return Some(Value::Bool(flag));
         }
         let number = match (value.as_integer(), value.as_float()) {
-            (Some(integer), _) => {
-                i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(|n| n as f64)
+            (Some(number), _) => {
+                i64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::Integer)
             }
-            (_, Some(float)) => float.as_str().parse().ok(),
+            (_, Some(number)) => {
+                number.as_str().parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Float)
+            }
             _ => None,
         };
         if number.is_none() {
             self.fault_type(item, "a string, a bool or a number");
         }
-        number.map(Value::Number)
+        number
     }
 
-    fn verbs(&mut self, item: Item<'_, 't>) -> Vec<String> {
+    fn verbs(&mut self, item: Item<'_, 't>) -> At<Vec<String>> {
         let verbs = self.strings(item);
         for At { value, place } in &verbs {
             if value.is_empty() || !value.bytes().all(|b| b.is_ascii_alphanumeric()) {
@@ -333,7 +359,13 @@ impl<'t> Reader<'t> {
                 self.fault_at(place.clone(), format!("`{value}` is no verb"), Some(hint));
             }
         }
-        verbs.into_iter().map(|verb| verb.value).collect()
+        self.at(item.span(), verbs.into_iter().map(|verb| verb.value).collect())
+    }
+
+    fn regions_of(&mut self, table: &DeTable<'t>, key: &str) -> Option<At<Patterns>> {
+        let item = get(table, key)?;
+        let regions = self.regions(item)?;
+        Some(self.at(item.span(), regions))
     }
 
     fn regions(&mut self, item: Item<'_, 't>) -> Option<Patterns> {
@@ -360,18 +392,8 @@ impl<'t> Reader<'t> {
         None
     }
 
-    fn drop_rules(&mut self, table: &DeTable<'t>) -> Vec<At<String>> {
-        get(table, "drop_rules").map(|item| self.strings(item)).unwrap_or_default()
-    }
-
     fn known_rule_keys(&mut self, table: &DeTable<'t>, own: &[&'static str]) {
         let known = [&["id", "reason"], own, MATCHER_KEYS].concat();
         self.known_keys(table, &known);
     }
-}
-
-/// Whether this, or what it is a pattern for, could be a service's name. A name with its domain
-/// would match nothing, in silence.
-fn is_service(name: &str) -> bool {
-    !name.is_empty() && !name.contains(char::is_whitespace) && !name.contains(".amazonaws.com")
 }

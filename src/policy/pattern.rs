@@ -10,8 +10,9 @@ use crate::record::region;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Patterns(Vec<Pattern>);
 
+/// One pattern.
 #[derive(Debug, Clone, PartialEq)]
-struct Pattern {
+pub struct Pattern {
     /// As it was written.
     text: String,
     /// `None` without a wildcard in it: compared as it stands, which is several times faster.
@@ -54,16 +55,14 @@ impl Patterns {
         Ok(Patterns::new(codes.iter().map(|code| code.as_ref().trim())))
     }
 
-    /// Whether any pattern is nothing but stars, and so matches every text.
+    /// Whether any pattern matches every text.
     pub fn match_everything(&self) -> bool {
-        self.0
-            .iter()
-            .any(|pattern| !pattern.text.is_empty() && pattern.text.bytes().all(|b| b == b'*'))
+        self.0.iter().any(Pattern::matches_everything)
     }
 
-    /// The patterns as they were written.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|pattern| pattern.text.as_str())
+    /// The patterns.
+    pub fn iter(&self) -> std::slice::Iter<'_, Pattern> {
+        self.0.iter()
     }
 
     /// Whether any pattern matches all of `text`.
@@ -72,19 +71,30 @@ impl Patterns {
     }
 }
 
-impl fmt::Display for Patterns {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.texts().collect::<Vec<_>>().join(", "))
-    }
-}
-
 impl Pattern {
-    fn new(text: &str) -> Self {
+    /// A pattern of any shape.
+    pub fn new(text: &str) -> Self {
         let glob = text.contains(['*', '?']).then(|| WildMatch::new_case_insensitive(text));
         Pattern { text: text.to_owned(), glob }
     }
 
-    fn matches(&self, text: &str) -> bool {
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether there is a wildcard in it.
+    pub fn is_glob(&self) -> bool {
+        self.glob.is_some()
+    }
+
+    /// Whether it is nothing but stars, and so matches every text.
+    pub fn matches_everything(&self) -> bool {
+        !self.text.is_empty() && self.text.bytes().all(|b| b == b'*')
+    }
+
+    /// Whether it matches all of `text`.
+    pub fn matches(&self, text: &str) -> bool {
         match &self.glob {
             None => self.text.eq_ignore_ascii_case(text),
             Some(glob) => glob.matches(text),
@@ -92,21 +102,31 @@ impl Pattern {
     }
 }
 
+impl fmt::Display for Patterns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(Pattern::as_str).collect::<Vec<_>>().join(", "))
+    }
+}
+
 /// Shape alone: a list of regions would be out of date within the year.
 fn check_region(code: &str) -> Result<(), &'static str> {
-    let code = code.trim().to_ascii_lowercase();
-    let letters = code.bytes().any(|b| b.is_ascii_lowercase());
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*?".contains(&b);
-    if code.contains(['*', '?']) {
-        match (letters, code.bytes().all(allowed)) {
-            (true, true) => Ok(()),
-            (false, _) => Err("would approve every region, and nothing would ever alert"),
-            (_, false) => Err("is no region: write codes like eu-west-1, or globs like eu-*"),
-        }
-    } else if region::is_code(&code) {
-        Ok(())
-    } else {
+    let code = code.trim();
+    if !is_region(code) {
         Err("is no region: write codes like eu-west-1, or globs like eu-*")
+    } else if !code.bytes().any(|b| b.is_ascii_alphabetic()) {
+        Err("would approve every region, and nothing would ever alert")
+    } else {
+        Ok(())
+    }
+}
+
+/// Whether this is, or is a pattern for, something of the shape of a region's code.
+pub fn is_region(code: &str) -> bool {
+    let code = code.to_ascii_lowercase();
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*?".contains(&b);
+    match code.contains(['*', '?']) {
+        true => code.bytes().all(allowed),
+        false => region::is_code(&code),
     }
 }
 

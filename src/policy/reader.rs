@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Patterns;
 use super::fault::{Place, PolicyFault};
+use super::shape::Shape;
 
 /// A file while it is read.
 pub(super) struct Reader<'t> {
@@ -23,11 +24,17 @@ pub(super) struct Reader<'t> {
 /// A value and where it stands.
 pub(super) type Item<'v, 't> = &'v Spanned<DeValue<'t>>;
 
-/// Something, and where it stands.
+/// Something, and where it stands. Where it stands does not make it another thing.
 #[derive(Debug, Clone)]
 pub struct At<T> {
     pub(super) place: Place,
     pub(super) value: T,
+}
+
+impl<T: PartialEq> PartialEq for At<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
 }
 
 impl<'t> Reader<'t> {
@@ -75,16 +82,26 @@ impl<'t> Reader<'t> {
         let mut strings = Vec::new();
         for element in self.items(item) {
             if let Some(value) = self.string(element) {
-                strings.push(At { place: self.place(element.span()), value });
+                strings.push(self.at(element.span(), value));
             }
         }
         strings
     }
 
-    pub(super) fn patterns_of(&mut self, table: &DeTable<'t>, key: &str) -> Option<Patterns> {
+    /// A list of patterns, of which each must be possible.
+    pub(super) fn patterns_of(
+        &mut self,
+        table: &DeTable<'t>,
+        key: &str,
+        shape: &Shape,
+    ) -> Option<Patterns> {
         let item = self.filled(table, key)?;
         let strings = self.strings(item);
-        Some(Patterns::new(strings.iter().map(|string| &string.value)))
+        for At { place, value } in strings.iter().filter(|at| !(shape.holds)(at.value.trim())) {
+            let what = format!("`{value}` {}", shape.fault);
+            self.fault_at(place.clone(), what, Some(shape.hint));
+        }
+        Some(Patterns::new(strings.iter().map(|string| string.value.trim())))
     }
 
     /// The value of a key where it is there; an empty list or table is a fault.
@@ -119,8 +136,10 @@ impl<'t> Reader<'t> {
         table: &DeTable<'t>,
         key: &str,
         words: &[(&str, T)],
-    ) -> Option<T> {
-        self.choice(get(table, key)?, words)
+    ) -> Option<At<T>> {
+        let item = get(table, key)?;
+        let value = self.choice(item, words)?;
+        Some(self.at(item.span(), value))
     }
 
     pub(super) fn required(
@@ -167,7 +186,7 @@ impl<'t> Reader<'t> {
         for element in self.items(item) {
             let Some(table) = self.table(element) else { continue };
             if let Some(value) = read(self, table, element.span()) {
-                read_tables.push(At { place: self.place(element.span()), value });
+                read_tables.push(self.at(element.span(), value));
             }
         }
         read_tables
@@ -194,6 +213,10 @@ impl<'t> Reader<'t> {
 
     pub(super) fn fault_at(&mut self, place: Place, what: String, hint: Option<&str>) {
         self.faults.push(PolicyFault { place, what, hint: hint.map(str::to_owned) });
+    }
+
+    pub(super) fn at<T>(&self, span: Range<usize>, value: T) -> At<T> {
+        At { place: self.place(span), value }
     }
 
     pub(super) fn place(&self, span: Range<usize>) -> Place {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
@@ -12,6 +13,7 @@ use serde_json::value::RawValue;
 use crate::record::access::without_date;
 use crate::record::{Outcome, Record, Text, string};
 
+use super::pattern::Pattern;
 use super::{Patterns, Severity};
 
 /// What is asked of a record, worked out once.
@@ -34,55 +36,71 @@ pub struct Call<'r> {
 }
 
 /// A rule that alerts in every region.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Watch {
     pub(super) id: Arc<str>,
+    pub(super) reason: String,
     pub(super) severity: Severity,
     pub(super) matcher: Matcher,
 }
 
 /// A rule that silences.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Exempt {
     pub(super) id: Arc<str>,
+    pub(super) reason: String,
     pub(super) until: Option<Date>,
     pub(super) watches: Vec<String>,
     pub(super) matcher: Matcher,
 }
 
-/// What a rule matches; what it does not name matches anything.
-#[derive(Debug, Clone, Default)]
-pub struct Matcher {
-    pub(super) accounts: Option<Patterns>,
-    pub(super) regions: Option<Patterns>,
-    pub(super) services: Option<Patterns>,
-    pub(super) calls: Option<Vec<CallPattern>>,
-    pub(super) principals: Option<Patterns>,
-    pub(super) source_ips: Option<Vec<IpNet>>,
-    pub(super) outcomes: Option<Vec<Outcome>>,
-    pub(super) request: Members,
+/// What a rule matches: every test has to hold. What a rule does not name is not tested.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Matcher(pub(super) Vec<Test>);
+
+/// One matcher of a rule; any of its values will do. In the order of what they cost.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Test {
+    /// `services`.
+    Services(Patterns),
+    /// `calls`.
+    Calls(Vec<CallPattern>),
+    /// `regions`.
+    Regions(Patterns),
+    /// `accounts`.
+    Accounts(Patterns),
+    /// `outcomes`.
+    Outcomes(Vec<Outcome>),
+    /// `principals`.
+    Principals(Patterns),
+    /// `source_ips`.
+    SourceIps(Vec<IpNet>),
+    /// `request`.
+    Request(Members),
 }
 
 /// `ec2:Run*`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CallPattern {
-    pub(super) service: Patterns,
-    pub(super) name: Patterns,
+    pub(super) service: Pattern,
+    pub(super) name: Pattern,
 }
 
 /// Top-level members of `requestParameters` and the values that each may have.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Members(pub(super) BTreeMap<String, Vec<Value>>);
 
 /// A value that a request parameter is compared with.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A string, as a pattern.
-    Text(Patterns),
+    Text(Pattern),
     /// A bool, or the string that says it.
     Bool(bool),
-    /// A number, or the string that says it.
-    Number(f64),
+    /// A whole number, or the string that says it.
+    Integer(i64),
+    /// Another number, or the string that says it.
+    Float(f64),
 }
 
 impl<'r> Call<'r> {
@@ -99,16 +117,22 @@ impl<'r> Call<'r> {
         }
     }
 
-    /// The UTC date of the record, where it tells a time.
-    fn date(&self) -> Option<Date> {
-        Some(TimeZone::UTC.to_datetime(self.record.time()?).date())
+    /// The name as written, and without the API version behind it.
+    pub fn names(&self) -> impl Iterator<Item = &'r str> {
+        [Some(self.name), self.undated_name].into_iter().flatten()
     }
 
-    fn any_principal(&self, patterns: &Patterns) -> bool {
+    /// What `principals` is compared with: the session's or user's ARN, the role's ARN, the
+    /// invoking service.
+    pub fn principals(&self) -> impl Iterator<Item = &'r str> {
         let identity = &self.record.user_identity;
-        [&identity.arn, &identity.issuer_arn, &identity.invoked_by]
-            .into_iter()
-            .any(|text| text.as_deref().is_some_and(|text| patterns.matches(text)))
+        let texts = [&identity.arn, &identity.issuer_arn, &identity.invoked_by];
+        texts.into_iter().filter_map(|text| text.as_deref())
+    }
+
+    /// The UTC date of the record, where it tells a time.
+    fn date(&self) -> Option<Date> {
+        self.record.time().map(utc_date)
     }
 
     fn is_from(&self, networks: &[IpNet]) -> bool {
@@ -116,6 +140,11 @@ impl<'r> Call<'r> {
         let Some(Ok(address)) = address.map(str::parse::<IpAddr>) else { return false };
         networks.iter().any(|network| network.contains(&address))
     }
+}
+
+/// The day in UTC, by which exemptions end.
+fn utc_date(time: Timestamp) -> Date {
+    TimeZone::UTC.to_datetime(time).date()
 }
 
 impl Watch {
@@ -127,6 +156,11 @@ impl Watch {
     /// How urgent a call that it matches is.
     pub fn severity(&self) -> Severity {
         self.severity
+    }
+
+    /// Why it is there.
+    pub fn reason(&self) -> &str {
+        &self.reason
     }
 
     /// Whether it matches a call.
@@ -141,50 +175,100 @@ impl Exempt {
         &self.id
     }
 
+    /// Why it is there.
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// Its last day, where it has one.
+    pub fn until(&self) -> Option<Date> {
+        self.until
+    }
+
     /// Whether it silences a call. A watched call is silenced only by a rule that names the watch,
     /// and none after the rule's last day, which the record's own time decides.
     pub fn exempts(&self, call: &Call<'_>, watch: Option<&Watch>) -> bool {
-        let names_watch = |watch: &Watch| self.watches.iter().any(|id| **id == **watch.id());
-        watch.is_none_or(names_watch) && self.matcher.matches(call) && self.is_active(call)
+        watch.is_none_or(|watch| self.names(watch))
+            && self.matcher.matches(call)
+            && self.is_active(call)
     }
 
-    fn is_active(&self, call: &Call<'_>) -> bool {
+    /// Whether its last day is over.
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.until.is_some_and(|last| last < utc_date(now))
+    }
+
+    /// Whether it may silence what this watch matches.
+    pub(super) fn names(&self, watch: &Watch) -> bool {
+        self.watches.iter().any(|id| **id == *watch.id)
+    }
+
+    pub(super) fn is_active(&self, call: &Call<'_>) -> bool {
         self.until.is_none_or(|last| call.date().is_some_and(|date| date <= last))
     }
 }
 
 impl Matcher {
     /// Whether there is anything that it does not match.
-    pub(super) fn restricts(&self) -> bool {
-        let lists = [&self.accounts, &self.regions, &self.services, &self.principals];
-        let calls = self.calls.as_ref().is_some_and(|calls| {
-            !calls.iter().any(|c| c.service.match_everything() && c.name.match_everything())
-        });
-        lists.into_iter().flatten().any(|list| !list.match_everything())
-            || calls
-            || self.source_ips.is_some()
-            || self.outcomes.is_some()
-            || !self.request.0.is_empty()
+    pub(super) fn narrows(&self) -> bool {
+        self.0.iter().any(Test::narrows)
     }
 
-    fn matches(&self, call: &Call<'_>) -> bool {
-        let named = |list: &Option<Patterns>, text| list.as_ref().is_none_or(|l| l.matches(text));
-        named(&self.services, &call.service)
-            && self.calls.as_ref().is_none_or(|list| list.iter().any(|c| c.matches(call)))
-            && named(&self.regions, &call.region)
-            && named(&self.accounts, call.account)
-            && self.outcomes.as_ref().is_none_or(|list| list.contains(&call.outcome))
-            && self.principals.as_ref().is_none_or(|list| call.any_principal(list))
-            && self.source_ips.as_ref().is_none_or(|list| call.is_from(list))
-            && self.request.match_all(call)
+    /// Whether every test holds.
+    pub fn matches(&self, call: &Call<'_>) -> bool {
+        self.0.iter().all(|test| test.holds(call))
+    }
+}
+
+impl Test {
+    /// Its key in a rule.
+    pub fn key(&self) -> &'static str {
+        match self {
+            Test::Services(_) => "services",
+            Test::Calls(_) => "calls",
+            Test::Regions(_) => "regions",
+            Test::Accounts(_) => "accounts",
+            Test::Outcomes(_) => "outcomes",
+            Test::Principals(_) => "principals",
+            Test::SourceIps(_) => "source_ips",
+            Test::Request(_) => "request",
+        }
+    }
+
+    /// Whether it holds for a call.
+    pub fn holds(&self, call: &Call<'_>) -> bool {
+        match self {
+            Test::Services(services) => services.matches(&call.service),
+            Test::Calls(calls) => calls.iter().any(|pattern| pattern.matches(call)),
+            Test::Regions(regions) => regions.matches(&call.region),
+            Test::Accounts(accounts) => accounts.matches(call.account),
+            Test::Outcomes(outcomes) => outcomes.contains(&call.outcome),
+            Test::Principals(patterns) => call.principals().any(|text| patterns.matches(text)),
+            Test::SourceIps(networks) => call.is_from(networks),
+            Test::Request(members) => members.match_all(call),
+        }
+    }
+
+    /// Whether there is a call for which it does not hold.
+    fn narrows(&self) -> bool {
+        match self {
+            Test::Services(list)
+            | Test::Regions(list)
+            | Test::Accounts(list)
+            | Test::Principals(list) => !list.match_everything(),
+            Test::Calls(calls) => !calls
+                .iter()
+                .any(|call| call.service.matches_everything() && call.name.matches_everything()),
+            Test::Outcomes(outcomes) => !Outcome::ALL.iter().all(|known| outcomes.contains(known)),
+            Test::SourceIps(_) => true,
+            Test::Request(members) => !members.0.is_empty(),
+        }
     }
 }
 
 impl CallPattern {
     fn matches(&self, call: &Call<'_>) -> bool {
-        self.service.matches(&call.service)
-            && (self.name.matches(call.name)
-                || call.undated_name.is_some_and(|name| self.name.matches(name)))
+        self.service.matches(&call.service) && call.names().any(|name| self.name.matches(name))
     }
 }
 
@@ -202,9 +286,14 @@ impl Value {
     fn matches(&self, found: &RawValue) -> bool {
         let text = string(Some(found)).unwrap_or(found.get().into());
         match self {
-            Value::Text(patterns) => patterns.matches(&text),
+            Value::Text(pattern) => pattern.matches(&text),
             Value::Bool(flag) => text.eq_ignore_ascii_case(if *flag { "true" } else { "false" }),
-            Value::Number(number) => text.parse() == Ok(*number),
+            // Ids may be longer than a float is exact.
+            Value::Integer(number) => match text.parse::<i64>() {
+                Ok(found) => found == *number,
+                Err(_) => text.parse() == Ok(*number as f64),
+            },
+            Value::Float(number) => text.parse() == Ok(*number),
         }
     }
 }

@@ -294,7 +294,7 @@ fn question_10_exemptions() {
     for matcher in [
         "calls = [\"ec2:Stop*\"]",
         "calls = [\"ec2:*\"]\nregions = [\"us-*\"]",
-        "principals = [\"ci\"]",
+        "principals = [\"*:role/c\"]",
         "source_ips = [\"2001:db8::/32\"]",
         "outcomes = [\"denied\"]",
         "request = { imageId = \"ami-1\" }",
@@ -316,6 +316,25 @@ fn question_10_a_watched_call_is_exempted_by_name_only() {
     let naming = |watch: &str| format!("{rule}watches = [\"{watch}\"]");
     assert_judged(&naming("trail-change"), stop(), "watched:trail-tampering critical");
     assert_judged(&naming("trail-tampering"), stop(), "ignored: exempt:x");
+}
+
+#[test]
+fn question_10_an_exemption_silences_the_watches_that_it_names_and_no_other() {
+    let watch = "[[watch]]\nid = \"mine\"\nreason = \"r\"\nseverity = \"low\"\nservices = [\"cloudtrail\"]\n";
+    let exempt = |id: &str, watches: &str| {
+        format!(
+            "[[exempt]]\nid = \"{id}\"\nreason = \"r\"\nservices = [\"cloudtrail\"]\nwatches = [{watches}]\n"
+        )
+    };
+    let stop = || call("cloudtrail", "StopLogging");
+    let gravest = format!("{watch}{}", exempt("x", "\"trail-tampering\""));
+    assert_judged(&gravest, stop(), "watched:mine low");
+    let other = format!("{watch}{}", exempt("x", "\"mine\""));
+    assert_judged(&other, stop(), "watched:trail-tampering critical");
+    let both = format!("{watch}{}", exempt("x", "\"mine\", \"trail-tampering\""));
+    assert_judged(&both, stop(), "ignored: exempt:x");
+    let by_two = format!("{gravest}{}", exempt("y", "\"mine\""));
+    assert_judged(&by_two, stop(), "ignored: exempt:x");
 }
 
 #[test]
