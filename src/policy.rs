@@ -7,13 +7,19 @@
 pub mod calls;
 pub mod compile;
 pub mod example;
+#[cfg(feature = "cli")]
+pub mod explain;
 pub mod fault;
 pub mod file;
 pub mod index;
 pub mod pattern;
 mod reader;
+#[cfg(feature = "cli")]
+pub mod remarks;
 pub mod rule;
 mod shape;
+#[cfg(feature = "cli")]
+pub mod show;
 pub mod version;
 
 use std::collections::HashMap;
@@ -36,6 +42,9 @@ pub use version::Version;
 
 /// The default policy, whose every entry says why it is there.
 pub const DEFAULT_POLICY: &str = include_str!("../policy.toml");
+
+/// The name of the default policy in faults and explanations.
+pub const DEFAULT_NAME: &str = "the default policy";
 
 /// What is judged by: approved regions, tables of calls and services, rules.
 #[derive(Debug, Clone)]
@@ -139,8 +148,7 @@ impl Policy {
     /// # Errors
     /// Never, as a test makes sure; the type is that of every other policy.
     pub fn embedded() -> Result<Self, PolicyFaults> {
-        let file = PolicyFile::parse("the default policy", DEFAULT_POLICY)?;
-        Policy::compile(&[file])
+        Policy::compile(&[PolicyFile::embedded()?])
     }
 
     /// The default policy, changed by what a user's file says.
@@ -148,8 +156,7 @@ impl Policy {
     /// # Errors
     /// All faults of the file, each with its place and a hint. `name` names the file in them.
     pub fn with_user_file(name: &str, text: &str) -> Result<Self, PolicyFaults> {
-        let default = PolicyFile::parse("the default policy", DEFAULT_POLICY)?;
-        Policy::compile(&[default, PolicyFile::parse(name, text)?])
+        Policy::compile(&[PolicyFile::embedded()?, PolicyFile::parse(name, text)?])
     }
 
     /// The same policy with other approved regions; lists of single accounts stay.

@@ -18,7 +18,7 @@ use super::pattern::Pattern;
 use super::reader::{At, Item, Reader, get};
 use super::rule::{CallPattern, Exempt, Matcher, Members, Test, Value, Watch};
 use super::shape::{self, is_service};
-use super::{Global, Patterns, RegionFaults, Severity};
+use super::{DEFAULT_NAME, DEFAULT_POLICY, Global, Patterns, RegionFaults, Severity};
 
 /// One file: what it says, and the records it gives as examples.
 #[derive(Debug, Default)]
@@ -55,6 +55,14 @@ pub struct AccountKeys {
 }
 
 impl PolicyFile {
+    /// The default policy.
+    ///
+    /// # Errors
+    /// Never, as a test makes sure.
+    pub fn embedded() -> Result<Self, PolicyFaults> {
+        PolicyFile::parse(DEFAULT_NAME, DEFAULT_POLICY)
+    }
+
     /// Reads a file. `name` names it in faults.
     ///
     /// # Errors

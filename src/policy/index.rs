@@ -140,7 +140,7 @@ impl Pieces {
 
 /// For each matcher that has such words: of these words, every call that it matches has one.
 fn words_offered(matcher: &Matcher) -> Vec<Vec<Word>> {
-    matcher.0.iter().flat_map(|test| words_of(test)).collect()
+    matcher.0.iter().flat_map(words_of).collect()
 }
 
 fn words_of(test: &Test) -> Vec<Vec<Word>> {
@@ -176,20 +176,22 @@ fn word_of_call(call: &CallPattern) -> Option<Word> {
 /// Each pattern has several pieces between its wildcards, and a text that it matches has all of
 /// them: one choice of words takes the first pieces, one the last, one the longest.
 fn pieces_of<'p>(patterns: impl Iterator<Item = &'p Pattern> + Clone) -> Vec<Vec<Word>> {
-    let choices: [fn(&[&str]) -> Option<String>; 3] = [
-        |pieces| pieces.first().map(|piece| piece.to_ascii_lowercase()),
-        |pieces| pieces.last().map(|piece| piece.to_ascii_lowercase()),
-        |pieces| pieces.iter().max_by_key(|piece| piece.len()).map(|p| p.to_ascii_lowercase()),
+    let choices: [Choice<'p>; 3] = [
+        |pieces| pieces.first(),
+        |pieces| pieces.last(),
+        |pieces| pieces.iter().max_by_key(|piece| piece.len()),
     ];
     let chosen = choices.map(|choose| {
         let pieces = patterns.clone().map(|pattern| {
             let pieces: Vec<&str> = pattern.as_str().split(['*', '?']).filter(is_telling).collect();
-            choose(&pieces).map(Word::Piece)
+            choose(&pieces).map(|piece| Word::Piece(piece.to_ascii_lowercase()))
         });
         pieces.collect::<Option<Vec<Word>>>()
     });
     chosen.into_iter().flatten().collect()
 }
+
+type Choice<'p> = for<'s> fn(&'s [&'p str]) -> Option<&'s &'p str>;
 
 /// Whether a piece can be searched for. Letters of other alphabets have more cases than bytes tell.
 fn is_telling(piece: &&str) -> bool {

@@ -1,6 +1,7 @@
 //! `[[watch]]` and `[[exempt]]`: what a rule asks of a call.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -143,7 +144,7 @@ impl<'r> Call<'r> {
 }
 
 /// The day in UTC, by which exemptions end.
-fn utc_date(time: Timestamp) -> Date {
+pub(super) fn utc_date(time: Timestamp) -> Date {
     TimeZone::UTC.to_datetime(time).date()
 }
 
@@ -269,6 +270,12 @@ impl Test {
 impl CallPattern {
     fn matches(&self, call: &Call<'_>) -> bool {
         self.service.matches(&call.service) && call.names().any(|name| self.name.matches(name))
+    }
+}
+
+impl fmt::Display for CallPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.service.as_str(), self.name.as_str())
     }
 }
 

@@ -11,6 +11,17 @@ pub enum Access {
     Mutating,
 }
 
+impl Access {
+    /// The word for it in policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Access::ReadOnly => "read-only",
+            Access::SensitiveRead => "sensitive",
+            Access::Mutating => "mutating",
+        }
+    }
+}
+
 /// Whether `name` begins with `verb` on a word boundary: `Check` is no verb of `CheckoutLicense`.
 /// The first letter may be of either case; the boundary is an upper-case letter, a digit, an
 /// underscore, or the end of the name.

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use regionwatch::alert::text::clean;
-use regionwatch::policy::{Patterns, Policy};
+use regionwatch::policy::{Keys, Patterns, Policy, PolicyFaults, PolicyFile};
 use walkdir::WalkDir;
 
 use crate::output::complain;
 
 /// Which policy judges.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct PolicyArgs {
     /// A policy file; without it the default policy judges
     #[arg(long, value_name = "FILE")]
@@ -25,22 +25,64 @@ pub struct PolicyArgs {
 impl PolicyArgs {
     /// The policy, or all that is wrong with it.
     pub fn load(&self) -> Result<Policy, String> {
-        let policy = match &self.policy {
-            None => Policy::embedded(),
-            Some(path) => {
-                let name = name(path);
-                let text = std::fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
-                Policy::with_user_file(&name, &text)
-            }
-        };
-        let policy = policy.map_err(|faults| format!("the policy cannot be used:\n{faults}"))?;
+        let policy = in_words(Policy::compile(&self.files()?))?;
+        Ok(match self.approved()? {
+            Some(approved) => policy.with_approved_regions(approved),
+            None => policy,
+        })
+    }
+
+    /// What the policy says key by key, and where it says so.
+    pub fn keys(&self) -> Result<Keys, String> {
+        let mut files = self.files()?;
+        files.extend(self.override_file()?);
+        in_words(Keys::in_force(&files))
+    }
+
+    /// The policy after one more change.
+    pub fn changed(&self, toml: &str) -> Result<Policy, String> {
+        let mut files = self.files()?;
+        files.extend(self.override_file()?);
+        files.push(in_words(PolicyFile::parse("the change", toml))?);
+        in_words(Policy::compile(&files))
+    }
+
+    /// The default policy, and the user's file where one is named.
+    pub fn files(&self) -> Result<Vec<PolicyFile>, String> {
+        let mut files = vec![in_words(PolicyFile::embedded())?];
+        if let Some(path) = &self.policy {
+            let name = name(path);
+            let text = std::fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
+            files.push(in_words(PolicyFile::parse(&name, &text))?);
+        }
+        Ok(files)
+    }
+
+    /// The user's file.
+    pub fn path(&self) -> Option<&Path> {
+        self.policy.as_deref()
+    }
+
+    fn approved(&self) -> Result<Option<Patterns>, String> {
         if self.approved_regions.is_empty() {
-            return Ok(policy);
+            return Ok(None);
         }
         let approved = Patterns::regions(&self.approved_regions);
-        let approved = approved.map_err(|faults| format!("--approved-regions: {faults}"))?;
-        Ok(policy.with_approved_regions(approved))
+        approved.map(Some).map_err(|faults| format!("--approved-regions: {faults}"))
     }
+
+    /// `--approved-regions` as a file that stands above the others.
+    fn override_file(&self) -> Result<Option<PolicyFile>, String> {
+        let Some(approved) = self.approved()? else { return Ok(None) };
+        let codes: Vec<String> =
+            approved.iter().map(|code| format!("{:?}", code.as_str())).collect();
+        let text = format!("approved_regions = [{}]", codes.join(", "));
+        in_words(PolicyFile::parse("--approved-regions", &text)).map(Some)
+    }
+}
+
+fn in_words<T>(policy: Result<T, PolicyFaults>) -> Result<T, String> {
+    policy.map_err(|faults| format!("the policy cannot be used:\n{faults}"))
 }
 
 /// Something to read records from.

@@ -2,10 +2,13 @@
 
 #![cfg_attr(feature = "aws", recursion_limit = "256")] // the SDK's futures nest deep
 
+mod changes;
+mod explain;
 mod input;
 mod invoke;
 mod output;
 mod pack;
+mod policy;
 mod scan;
 
 use std::process::ExitCode;
@@ -26,6 +29,11 @@ enum Command {
     Invoke(invoke::Args),
     /// Judge history: CloudTrail files, folders of them, or - for standard input
     Scan(scan::Args),
+    /// Say of each record, question by question, why it is judged as it is
+    Explain(explain::Args),
+    /// Check a policy, or show the one in force
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Make a subscription payload from records, for local invokes
     Pack(pack::Args),
 }
@@ -55,6 +63,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Invoke(args) => invoke::run(args),
         Command::Scan(args) => scan::run(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Policy(command) => policy::run(&command),
         Command::Pack(args) => pack::run(args),
     };
     match done {

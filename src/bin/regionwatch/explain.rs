@@ -1,0 +1,246 @@
+//! `regionwatch explain`: why a record is judged as it is, and what would change that.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use regionwatch::alert::text::clean;
+use regionwatch::alert::{Incident, IncidentKey, prose};
+use regionwatch::policy::explain::{Answer, Explanation, Step};
+use regionwatch::policy::{Keys, Policy, Reason, Severity, Verdict};
+use regionwatch::record::Record;
+use regionwatch::source::{self, Item};
+use serde::Serialize;
+
+use crate::Done;
+use crate::changes::{Change, Changes};
+use crate::input::{Input, PolicyArgs};
+use crate::output::{Format, complain, print};
+
+/// Arguments of `explain`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+    /// Explain the record with this eventID and no other
+    #[arg(long, value_name = "ID")]
+    event_id: Option<String>,
+    /// The account that owns the log group, for records that name no account
+    #[arg(long, value_name = "ACCOUNT", default_value = "")]
+    owner: String,
+    /// Files with records, in any form that `scan` reads, or -
+    #[arg(required = true, value_name = "RECORD.json")]
+    records: Vec<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args) -> Result<Done, String> {
+    let judge = Judge { args, policy: args.policy.load()?, keys: args.policy.keys()? };
+    let (inputs, mut faults) = Input::list(&args.records);
+    let mut explained = 0;
+    for input in &inputs {
+        let mut broken = None;
+        let read = input.open().map_err(|fault| fault.to_string()).and_then(|opened| {
+            let read = source::read(opened, |item| {
+                if broken.is_none() && judge.is_wanted(&item) {
+                    let separator = if explained > 0 { "\n" } else { "" };
+                    explained += 1;
+                    broken = judge.explain(&item, separator).err();
+                }
+            });
+            read.map_err(|fault| fault.to_string())
+        });
+        if let Some(broken) = broken {
+            return Err(broken);
+        }
+        if let Err(fault) = read {
+            complain(&format!("{}: {fault}", input.name()));
+            faults += 1;
+        }
+    }
+    match &args.event_id {
+        Some(id) if explained == 0 => Err(format!("there is no record with the eventID {id}")),
+        _ => Ok(Done::after(faults, false)),
+    }
+}
+
+struct Judge<'a> {
+    args: &'a Args,
+    policy: Policy,
+    keys: Keys,
+}
+
+impl Judge<'_> {
+    fn is_wanted(&self, item: &Item<'_>) -> bool {
+        let Some(wanted) = &self.args.event_id else { return true };
+        match item {
+            Item::Record { text, .. } => {
+                Record::parse(text).is_ok_and(|r| r.event_id.as_deref() == Some(wanted))
+            }
+            Item::Unreadable { .. } => false,
+        }
+    }
+
+    fn explain(&self, item: &Item<'_>, separator: &str) -> Result<(), String> {
+        let explained = match item {
+            Item::Unreadable { reject, .. } => Explained::unreadable(reject.fault),
+            Item::Record { text, owner, .. } => match Record::parse(text) {
+                Ok(record) => {
+                    let owner = if owner.is_empty() { self.args.owner.as_str() } else { owner };
+                    self.explain_record(&record, owner)
+                }
+                Err(error) => Explained::unreadable(error.what()),
+            },
+        };
+        match self.args.format {
+            Format::Text => print(&format!("{separator}{}", explained.text())),
+            Format::Json => print(&serde_json::to_string(&explained).map_err(|e| e.to_string())?),
+        }
+    }
+
+    fn explain_record(&self, record: &Record<'_>, owner: &str) -> Explained {
+        let verdict = self.policy.judge(record, owner);
+        let incident = incident(record, owner, &verdict);
+        let changes = Changes { args: &self.args.policy, policy: &self.policy, keys: &self.keys };
+        Explained {
+            title: prose::incident_title(&incident),
+            account: incident.account.clone(),
+            time: incident.first,
+            event_id: record.event_id.as_deref().map(harmless),
+            policy: self.policy.version().to_string(),
+            verdict: verdict.as_str(),
+            reason: verdict.reason(),
+            severity: severity(&verdict).map(Severity::as_str),
+            explanation: self.policy.explain(&self.keys, record, owner),
+            changes: changes.that_turn(record, owner, &verdict, &incident, now()),
+        }
+        .made_harmless()
+    }
+}
+
+fn severity(verdict: &Verdict) -> Option<Severity> {
+    match verdict {
+        Verdict::Alert(_, severity) => Some(*severity),
+        Verdict::Ignore(_) | Verdict::Reject => None,
+    }
+}
+
+/// The incident that the record alone would be, whatever its verdict: it knows how to tell it.
+fn incident(record: &Record<'_>, owner: &str, verdict: &Verdict) -> Incident {
+    let reason = match verdict {
+        Verdict::Alert(reason, _) | Verdict::Ignore(reason) => reason.clone(),
+        Verdict::Reject => Reason::MutatingCall,
+    };
+    let severity = severity(verdict).unwrap_or(Severity::Low);
+    Incident::new(IncidentKey::of(record, owner), record, reason, severity)
+}
+
+/// What is said of one record.
+#[derive(Serialize)]
+struct Explained {
+    title: String,
+    account: String,
+    time: Option<Timestamp>,
+    event_id: Option<String>,
+    policy: String,
+    verdict: &'static str,
+    reason: String,
+    severity: Option<&'static str>,
+    #[serde(flatten)]
+    explanation: Explanation,
+    changes: Vec<Change>,
+}
+
+impl Explained {
+    fn unreadable(fault: &str) -> Self {
+        let step = Step {
+            number: 1,
+            question: "Is it no call at all?",
+            answer: Answer::Decides,
+            seen: fault.to_owned(),
+        };
+        Explained {
+            title: "Something that is no CloudTrail record".to_owned(),
+            account: String::new(),
+            time: None,
+            event_id: None,
+            policy: String::new(),
+            verdict: Verdict::Reject.as_str(),
+            reason: Verdict::Reject.reason(),
+            severity: None,
+            explanation: Explanation { steps: vec![step], severity: String::new() },
+            changes: Vec::new(),
+        }
+    }
+
+    /// What was seen is the record's own text.
+    fn made_harmless(mut self) -> Self {
+        for step in &mut self.explanation.steps {
+            step.seen = clean(&step.seen, LONGEST_SEEN);
+        }
+        self
+    }
+
+    fn text(&self) -> String {
+        let mut lines = vec![self.verdict_in_words(), format!("  {}", self.title)];
+        lines.push(format!("  {}", self.circumstances()));
+        lines.push(String::new());
+        lines.extend(self.explanation.steps.iter().map(line));
+        if !self.explanation.severity.is_empty() {
+            lines.push(format!("\n  Severity {}.", self.explanation.severity));
+        }
+        if let Some(first) = self.changes.first() {
+            let only = if self.changes.len() > 1 { "any one of these" } else { "this" };
+            let verb = if self.verdict == "alert" { "be ignored" } else { "alert" };
+            lines.push(format!("\n  It would {verb} with {only} in the policy:"));
+            debug_assert!(!first.toml.is_empty());
+        }
+        for change in &self.changes {
+            lines.push(format!("\n    # {}", change.what));
+            lines.extend(change.toml.lines().map(|line| format!("    {line}")));
+        }
+        lines.join("\n")
+    }
+
+    fn verdict_in_words(&self) -> String {
+        match (self.verdict, self.severity) {
+            ("alert", Some(severity)) => format!("ALERT, {severity}: {}", self.reason),
+            ("ignore", _) => format!("IGNORED: {}", self.reason),
+            _ => "UNREADABLE: told as an incident of its own".to_owned(),
+        }
+    }
+
+    fn circumstances(&self) -> String {
+        let account = match self.account.as_str() {
+            "" => "account unknown".to_owned(),
+            account => format!("account {account}"),
+        };
+        let time = self.time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
+        let id = self.event_id.as_ref().map(|id| format!("eventID {id}"));
+        [Some(account), time, id].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Characters of an answer: a record may hold texts without end.
+const LONGEST_SEEN: usize = 400;
+
+fn line(step: &Step) -> String {
+    let (answer, mark) = match step.answer {
+        Answer::Decides => ("YES", '>'),
+        Answer::Candidate => ("yes", '>'),
+        Answer::No => ("no", ' '),
+        Answer::NotAsked => ("--", ' '),
+    };
+    format!("{mark} {:>2}  {:<40}  {answer:<3}  {}", step.number, step.question, step.seen)
+}
+
+fn harmless(text: &str) -> String {
+    clean(text, LONGEST_SEEN)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the binary owns the clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
