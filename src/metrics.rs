@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::envelope::Batch;
+use crate::policy::Reason;
 use crate::triage::Triaged;
 
 /// The counts of one invocation. Holds nothing from a record but names of rules.
@@ -19,7 +20,9 @@ pub struct Summary {
     pub ignored: u64,
     /// Entries that nobody could judge.
     pub rejected: u64,
-    /// Ignored entries by reason.
+    /// Alerts by reason: `watched:<id>` is how often a watch was the gravest.
+    pub alerts_by: BTreeMap<String, u64>,
+    /// Ignored entries by reason: `exempt:<id>` is how often an exemption silenced something.
     pub ignored_by: BTreeMap<String, u64>,
     /// Incidents, unreadable entries being one.
     pub incidents: u64,
@@ -56,14 +59,15 @@ impl Summary {
     /// Takes over what triage counted.
     pub fn triaged(&mut self, triaged: &Triaged, now: Timestamp) {
         self.entries = triaged.entries;
-        self.alerts = triaged.alerts;
+        self.alerts = triaged.alerts();
+        self.alerts_by = by_name(&triaged.alerted);
         self.ignored = triaged.ignored_total();
         self.rejected = triaged.rejects.count;
-        self.ignored_by =
-            triaged.ignored.iter().map(|(reason, count)| (reason.to_string(), *count)).collect();
+        self.ignored_by = by_name(&triaged.ignored);
         self.detection_delay_seconds =
             triaged.oldest().map(|oldest| now.duration_since(oldest).as_secs());
         debug_assert_eq!(self.entries, self.alerts + self.ignored + self.rejected);
+        debug_assert_eq!(self.alerts, self.alerts_by.values().sum::<u64>());
         debug_assert_eq!(self.ignored, self.ignored_by.values().sum::<u64>());
     }
 
@@ -85,4 +89,8 @@ impl Summary {
         // Made of strings and numbers, which always have a JSON form.
         serde_json::to_string(&line).unwrap_or_default()
     }
+}
+
+fn by_name(reasons: &BTreeMap<Reason, u64>) -> BTreeMap<String, u64> {
+    reasons.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
 }

@@ -239,6 +239,12 @@ impl Policy {
         Some(Verdict::Ignore(Reason::Exempt(exempt.id.clone())))
     }
 
+    /// All watches that match a record: each needs an exemption that names it.
+    pub fn watches_on(&self, record: &Record<'_>, batch_owner: &str) -> Vec<&Arc<str>> {
+        let call = Call::of(record, batch_owner);
+        self.watches().filter(|watch| watch.matches(&call)).map(|watch| &watch.id).collect()
+    }
+
     /// The first exemption for a call, or for what this watch has to say of it.
     fn exempting(&self, call: &Call<'_>, watch: Option<&Watch>) -> Option<&Exempt> {
         self.exempts.first(call, |exempt| exempt.exempts(call, watch))
@@ -386,16 +392,21 @@ fn is_aws_itself(record: &Record<'_>) -> bool {
 }
 
 fn severity(call: &Call<'_>, watch: Option<&Watch>, access: Access) -> Severity {
-    let root = call.record.user_identity.is("Root");
     let start = match (watch, access) {
         (Some(watch), _) => watch.severity(),
         (None, Access::SensitiveRead) => Severity::Medium,
         (None, _) => Severity::High,
     };
+    let root = call.record.user_identity.is("Root");
+    severity_without_root(call, start, watch.is_some()).raised_if(root)
+}
+
+/// What did not succeed changed nothing; but that somebody tried is what a watch is for.
+fn severity_without_root(call: &Call<'_>, start: Severity, watched: bool) -> Severity {
     match call.outcome {
-        Outcome::Success => start.raised_if(root),
-        Outcome::Denied if watch.is_some() => start.raised_if(root),
-        _ => Severity::Low.raised_if(root),
+        Outcome::Success => start,
+        Outcome::Denied if watched => start,
+        _ => Severity::Low,
     }
 }
 

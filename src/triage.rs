@@ -16,21 +16,22 @@ use crate::record::Record;
 pub struct Triage<'p> {
     policy: &'p Policy,
     entries: u64,
-    alerts: u64,
+    alerted: BTreeMap<Reason, u64>,
     ignored: BTreeMap<Reason, u64>,
     rejects: Rejects,
     incidents: Vec<Incident>,
     by_key: HashMap<IncidentKey, usize>,
-    alerted: HashSet<Box<str>>,
+    /// `eventID`s of alerting records.
+    told: HashSet<Box<str>>,
 }
 
-/// A batch that was judged. `entries` = `alerts` + all of `ignored` + `rejects.count`.
+/// A batch that was judged. `entries` = all of `alerted` + all of `ignored` + `rejects.count`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Triaged {
     /// How many entries there were.
     pub entries: u64,
-    /// How many of them are in an incident.
-    pub alerts: u64,
+    /// How many of them are in an incident, by reason.
+    pub alerted: BTreeMap<Reason, u64>,
     /// How many were ignored, by reason.
     pub ignored: BTreeMap<Reason, u64>,
     /// Those that nobody could judge.
@@ -45,12 +46,12 @@ impl<'p> Triage<'p> {
         Triage {
             policy,
             entries: 0,
-            alerts: 0,
+            alerted: BTreeMap::new(),
             ignored: BTreeMap::new(),
             rejects: Rejects::default(),
             incidents: Vec::new(),
             by_key: HashMap::new(),
-            alerted: HashSet::new(),
+            told: HashSet::new(),
         }
     }
 
@@ -99,19 +100,28 @@ impl<'p> Triage<'p> {
 
     fn alert(&mut self, record: &Record<'_>, owner: &str, reason: Reason, severity: Severity) {
         // CloudTrail may deliver a record twice (CloudTrail guide, "Event delivery").
-        let repeated = record.event_id.as_deref().is_some_and(|id| !self.alerted.insert(id.into()));
+        let repeated = record.event_id.as_deref().is_some_and(|id| !self.told.insert(id.into()));
         if repeated {
             return self.ignore(Reason::Duplicate);
         }
         self.entries += 1;
-        self.alerts += 1;
+        *self.alerted.entry(reason.clone()).or_default() += 1;
+        let watches = match reason {
+            Reason::Watched(_) => self.policy.watches_on(record, owner),
+            _ => Vec::new(),
+        };
         let key = IncidentKey::of(record, owner);
         let known = self.by_key.get(&key).and_then(|at| self.incidents.get_mut(*at));
         match known {
-            Some(incident) => incident.add(record, reason, severity),
+            Some(incident) => {
+                incident.add(record, reason, severity);
+                incident.add_watches(&watches);
+            }
             None => {
                 self.by_key.insert(key.clone(), self.incidents.len());
-                self.incidents.push(Incident::new(key, record, reason, severity));
+                let mut incident = Incident::new(key, record, reason, severity);
+                incident.add_watches(&watches);
+                self.incidents.push(incident);
             }
         }
     }
@@ -122,7 +132,7 @@ impl<'p> Triage<'p> {
         incidents.sort_by_key(|incident| std::cmp::Reverse(incident.severity));
         Triaged {
             entries: self.entries,
-            alerts: self.alerts,
+            alerted: self.alerted,
             ignored: self.ignored,
             rejects: self.rejects,
             incidents,
@@ -134,6 +144,11 @@ impl Triaged {
     /// The time of the oldest alerting record.
     pub fn oldest(&self) -> Option<Timestamp> {
         self.incidents.iter().filter_map(|incident| incident.first).min()
+    }
+
+    /// How many entries are in an incident.
+    pub fn alerts(&self) -> u64 {
+        self.alerted.values().sum()
     }
 
     /// How many entries were ignored.

@@ -4,7 +4,8 @@
 //! account, with one outcome, is one [`Incident`]; it grows by a record at a time and stays small
 //! whatever the number of records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -34,6 +35,8 @@ pub struct Incident {
     pub count: u64,
     /// How many alerts had which reason.
     pub reasons: BTreeMap<Reason, u64>,
+    /// Ids of the watches that matched.
+    watches: BTreeSet<Arc<str>>,
     /// `ec2:RunInstances` and the like, with their counts.
     pub calls: Counts,
     /// Error codes, with their counts.
@@ -168,6 +171,7 @@ impl Incident {
             severity,
             count: 0,
             reasons: BTreeMap::new(),
+            watches: BTreeSet::new(),
             calls: Counts::default(),
             error_codes: Counts::default(),
             who: Who::of(record),
@@ -220,10 +224,12 @@ impl Incident {
 
     /// The ids of the watch rules that matched.
     pub fn watches(&self) -> impl Iterator<Item = &str> {
-        self.reasons.keys().filter_map(|reason| match reason {
-            Reason::Watched(id) => Some(id.as_ref()),
-            _ => None,
-        })
+        self.watches.iter().map(AsRef::as_ref)
+    }
+
+    /// Adds the ids of all watches on a record, of which its reason names only the gravest.
+    pub fn add_watches(&mut self, ids: &[&Arc<str>]) {
+        self.watches.extend(ids.iter().map(|id| Arc::clone(id)));
     }
 }
 

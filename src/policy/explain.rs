@@ -6,16 +6,21 @@
 
 use serde::Serialize;
 
-use crate::record::{Access, Outcome, Record, region};
+use crate::record::{Access, Record, region};
 
 use super::reader::At;
 use super::rule::{Call, Exempt, Matcher, Watch};
 use super::show::call_access;
-use super::{DEFAULT_NAME, Ground, Keys, Place, Policy, Reason, Source, Verdict};
+use super::{
+    DEFAULT_NAME, Ground, Keys, Place, Policy, Reason, Severity, Source, Verdict,
+    severity_without_root,
+};
 
 /// Why a record is judged as it is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
+    /// The verdict's ground in a sentence.
+    pub because: String,
     /// The questions, in the order in which they are asked.
     pub steps: Vec<Step>,
     /// Why an alert has its severity; empty for what is no alert.
@@ -62,32 +67,60 @@ impl Policy {
                 self.severity_in_words(&call, &verdict)
             }
         };
-        Explanation { steps: walk.steps, severity }
+        Explanation { because: self.because(record, &verdict), steps: walk.steps, severity }
     }
 
+    fn because(&self, record: &Record<'_>, verdict: &Verdict) -> String {
+        let (Verdict::Alert(reason, _) | Verdict::Ignore(reason)) = verdict else {
+            return "nobody can tell what call this is, so a human is told to look".to_owned();
+        };
+        let (service, region) = (record.service(), record.region());
+        let call = format!("{service}:{}", record.name());
+        match reason {
+            Reason::Watched(id) => format!("the watch {id} tells of this call in every region"),
+            Reason::MutatingCall => {
+                format!("{region} is not approved, and nothing says that {call} only looks")
+            }
+            Reason::SensitiveRead => {
+                format!("{region} is not approved, and {call} hands out secrets or credentials")
+            }
+            Reason::NotAnApiCall => "this is a report of CloudTrail's own, not a call".to_owned(),
+            Reason::ApprovedRegion => format!("{region} is approved"),
+            Reason::AwsService => "AWS acted of itself, and nobody through it".to_owned(),
+            Reason::SignIn => {
+                "where somebody signs in says nothing about where they act".to_owned()
+            }
+            Reason::GlobalService => {
+                format!("{service} acts worldwide and records its calls in {region}")
+            }
+            Reason::ReadOnly => format!("{region} is not approved, but {call} only looks"),
+            Reason::Exempt(id) => format!("the exemption {id} silences it"),
+            Reason::Duplicate => "the same record was told before".to_owned(),
+        }
+    }
+
+    /// `low, since it was denied (a mutating call is high)`.
     fn severity_in_words(&self, call: &Call<'_>, verdict: &Verdict) -> String {
         let Verdict::Alert(reason, severity) = verdict else { return String::new() };
-        let watch = match reason {
-            Reason::Watched(id) => self.watches().find(|watch| watch.id == *id),
-            _ => None,
-        };
-        let start = match (watch, self.access(call)) {
-            (Some(watch), _) => format!("{} by the watch", watch.severity),
-            (None, Access::SensitiveRead) => "medium, as a sensitive read is".to_owned(),
-            (None, _) => "high, as a mutating call is".to_owned(),
-        };
-        let mut words = vec![start];
-        match call.outcome {
-            Outcome::Success => {}
-            Outcome::Denied if watch.is_some() => {
-                words.push("denied, which changes nothing for a watched call".to_owned());
+        let (kind, start) = match reason {
+            Reason::Watched(id) => {
+                let watch = self.watches().find(|watch| watch.id == *id);
+                ("what this watch tells", watch.map_or(*severity, Watch::severity))
             }
-            outcome => words.push(format!("low because the outcome is {outcome}")),
+            Reason::SensitiveRead => ("a sensitive read", Severity::Medium),
+            _ => ("a mutating call", Severity::High),
+        };
+        let mut causes = Vec::new();
+        if severity_without_root(call, start, matches!(reason, Reason::Watched(_))) != start {
+            causes.push(format!("since the outcome is `{}`", call.outcome));
         }
         if call.record.user_identity.is("Root") {
-            words.push("one level up because root acts".to_owned());
+            causes.push("raised because root acts".to_owned());
         }
-        format!("{severity}: {}", words.join("; "))
+        match causes.is_empty() {
+            true => format!("{severity}, as {kind} is"),
+            false => format!("{severity}, {} ({kind} is {start})", causes.join(" and ")),
+        }
     }
 }
 
@@ -125,7 +158,7 @@ impl Walk<'_> {
                 3,
                 "Questions 3 to 9",
                 Answer::NotAsked,
-                "a watched call is told from every region".to_owned(),
+                "a watched call is told in every region".to_owned(),
             );
             return self.exempted_of_watches(call, &watches);
         }

@@ -99,7 +99,7 @@ fn the_proposed_exemption_silences_its_incident_and_nothing_else() {
         assert!(*silenced[0].1 >= before.incidents[0].count, "{name}");
         assert!(after.incidents.iter().all(|i| i.id != before.incidents[0].id), "{name}");
         let other = triaged("root", &policy);
-        assert_eq!(other.alerts, 1, "{name} silences root");
+        assert_eq!(other.alerts(), 1, "{name} silences root");
     }
 }
 

@@ -55,7 +55,7 @@ pub fn triaged(name: &str, policy: &Policy) -> Triaged {
 /// A sample's judgement in words: reasons for ignoring, then incidents, then unreadable entries.
 fn judged(name: &str, policy: &Policy) -> Vec<String> {
     let triaged = triaged(name, policy);
-    assert_eq!(triaged.entries, triaged.alerts + triaged.ignored_total() + triaged.rejects.count);
+    assert_eq!(triaged.entries, triaged.alerts() + triaged.ignored_total() + triaged.rejects.count);
     let ignored = triaged.ignored.iter().map(|(reason, count)| format!("{count} {reason}"));
     let incidents = triaged.incidents.iter().map(|incident| {
         let (severity, reason, outcome) = (incident.severity, &incident.reason, incident.outcome);

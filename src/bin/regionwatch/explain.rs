@@ -102,7 +102,8 @@ impl Judge<'_> {
 
     fn explain_record(&self, record: &Record<'_>, owner: &str) -> Explained {
         let verdict = self.policy.judge(record, owner);
-        let incident = incident(record, owner, &verdict);
+        let mut incident = incident(record, owner, &verdict);
+        incident.add_watches(&self.policy.watches_on(record, owner));
         let changes = Changes { args: &self.args.policy, policy: &self.policy, keys: &self.keys };
         Explained {
             title: prose::incident_title(&incident),
@@ -170,13 +171,18 @@ impl Explained {
             verdict: Verdict::Reject.as_str(),
             reason: Verdict::Reject.reason(),
             severity: None,
-            explanation: Explanation { steps: vec![step], severity: String::new() },
+            explanation: Explanation {
+                because: "nobody can tell what call this is, so a human is told to look".to_owned(),
+                steps: vec![step],
+                severity: String::new(),
+            },
             changes: Vec::new(),
         }
     }
 
     /// What was seen is the record's own text.
     fn made_harmless(mut self) -> Self {
+        self.explanation.because = harmless(&self.explanation.because);
         for step in &mut self.explanation.steps {
             step.seen = clean(&step.seen, LONGEST_SEEN);
         }
@@ -186,16 +192,16 @@ impl Explained {
     fn text(&self) -> String {
         let mut lines = vec![self.verdict_in_words(), format!("  {}", self.title)];
         lines.push(format!("  {}", self.circumstances()));
+        lines.push(format!("  Because {}.", self.explanation.because));
         lines.push(String::new());
         lines.extend(self.explanation.steps.iter().map(line));
         if !self.explanation.severity.is_empty() {
-            lines.push(format!("\n  Severity {}.", self.explanation.severity));
+            lines.push(format!("\n  Severity: {}.", self.explanation.severity));
         }
-        if let Some(first) = self.changes.first() {
+        if !self.changes.is_empty() {
             let only = if self.changes.len() > 1 { "any one of these" } else { "this" };
             let verb = if self.verdict == "alert" { "be ignored" } else { "alert" };
             lines.push(format!("\n  It would {verb} with {only} in the policy:"));
-            debug_assert!(!first.toml.is_empty());
         }
         for change in &self.changes {
             lines.push(format!("\n    # {}", change.what));

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use regionwatch::alert::text::clean;
 use regionwatch::alert::{Alert, Context, Incident, Rejects};
 use regionwatch::envelope::Reject;
-use regionwatch::policy::{Policy, Verdict};
+use regionwatch::policy::{Policy, Reason, Verdict};
 use regionwatch::record::Record;
 use regionwatch::source::{self, Item};
 use regionwatch::triage::{Triage, Triaged};
@@ -61,7 +61,7 @@ pub fn run(args: Args) -> Result<Done, String> {
     if !args.decisions {
         report(&triaged, &policy, files, args.format)?;
     }
-    let alerts = triaged.alerts + triaged.rejects.count;
+    let alerts = triaged.alerts() + triaged.rejects.count;
     Ok(Done::after(faults, args.exit_code && alerts > 0))
 }
 
@@ -154,7 +154,7 @@ fn harmless(text: &str) -> String {
 
 fn report(triaged: &Triaged, policy: &Policy, files: usize, format: Format) -> Result<(), String> {
     match format {
-        Format::Text => print(&text(triaged, files)),
+        Format::Text => print(&text(triaged, policy, files)),
         Format::Json => {
             let report = Report::of(triaged, policy, files);
             print(&serde_json::to_string(&report).map_err(|error| error.to_string())?)
@@ -162,7 +162,7 @@ fn report(triaged: &Triaged, policy: &Policy, files: usize, format: Format) -> R
     }
 }
 
-fn text(triaged: &Triaged, files: usize) -> String {
+fn text(triaged: &Triaged, policy: &Policy, files: usize) -> String {
     let mut lines = Vec::new();
     for incident in &triaged.incidents {
         lines.push(line(incident));
@@ -173,7 +173,9 @@ fn text(triaged: &Triaged, files: usize) -> String {
     if !lines.is_empty() {
         lines.push(String::new());
     }
-    let counts = counts(triaged.entries, triaged.alerts, &by_name(triaged), triaged.rejects.count);
+    lines.extend(rules_in_words(&RuleHits::of(triaged, policy)));
+    let counts =
+        counts(triaged.entries, triaged.alerts(), &by_name(triaged), triaged.rejects.count);
     let incidents = plural(triaged.incidents.len() as u64, "incident", "incidents");
     let files = plural(files as u64, "file", "files");
     lines.push(format!("{files}, {counts}; {incidents}"));
@@ -194,6 +196,43 @@ fn line(incident: &Incident) -> String {
     )
 }
 
+/// `rule hits: 3 x trail-tampering`, and the rules that never decided.
+fn rules_in_words(rules: &[RuleHits]) -> Vec<String> {
+    let words =
+        |rules: Vec<String>| if rules.is_empty() { "none".to_owned() } else { rules.join(", ") };
+    let hit = rules.iter().filter(|rule| rule.hits > 0);
+    let hit = hit.map(|rule| format!("{} x {} {}", rule.hits, rule.kind, rule.id)).collect();
+    let never = rules.iter().filter(|rule| rule.hits == 0);
+    let never = never.map(|rule| format!("{} {}", rule.kind, rule.id)).collect();
+    vec![format!("rules hit: {}", words(hit)), format!("never hit: {}", words(never))]
+}
+
+/// How often a rule decided.
+#[derive(Serialize)]
+struct RuleHits {
+    kind: &'static str,
+    id: String,
+    hits: u64,
+}
+
+impl RuleHits {
+    fn of(triaged: &Triaged, policy: &Policy) -> Vec<Self> {
+        let watches = policy.watches().map(|watch| {
+            let hits = triaged.alerted.get(&Reason::Watched(watch.id().clone()));
+            RuleHits { kind: "watch", id: watch.id().to_string(), hits: hits.copied().unwrap_or(0) }
+        });
+        let exempts = policy.exempts().map(|exempt| {
+            let hits = triaged.ignored.get(&Reason::Exempt(exempt.id().clone()));
+            RuleHits {
+                kind: "exempt",
+                id: exempt.id().to_string(),
+                hits: hits.copied().unwrap_or(0),
+            }
+        });
+        watches.chain(exempts).collect()
+    }
+}
+
 fn by_name(triaged: &Triaged) -> BTreeMap<String, u64> {
     triaged.ignored.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
 }
@@ -208,6 +247,7 @@ struct Report<'a> {
     ignored_by: BTreeMap<String, u64>,
     rejected: u64,
     rejected_by: &'a BTreeMap<&'static str, u64>,
+    rules: Vec<RuleHits>,
     incidents: Vec<Alert>,
 }
 
@@ -227,11 +267,12 @@ impl<'a> Report<'a> {
         Report {
             files,
             entries: triaged.entries,
-            alerts: triaged.alerts,
+            alerts: triaged.alerts(),
             ignored: triaged.ignored_total(),
             ignored_by: by_name(triaged),
             rejected: *rejected,
             rejected_by,
+            rules: RuleHits::of(triaged, policy),
             incidents: triaged.incidents.iter().map(alert).collect(),
         }
     }
