@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::policy::Reason;
+use crate::policy::{PolicyFile, Reason};
 use crate::record::Outcome;
 use crate::record::principal::SHARED_ROLES;
 
@@ -95,7 +95,8 @@ fn contain(incident: &Incident) -> String {
 const PROPOSED_DAYS: i64 = 90;
 
 /// The `[[exempt]]` rule that would silence this very incident; empty where no pattern can name
-/// the principal, for the rule would then silence everybody.
+/// the principal, for the rule would then silence everybody, and where something in the record has
+/// a shape that no policy takes.
 pub fn exempt(incident: &Incident, now: Timestamp) -> String {
     let Some(principal) = &incident.who.pattern else { return String::new() };
     let distinct: String = incident.id.chars().take(6).collect();
@@ -119,7 +120,8 @@ pub fn exempt(incident: &Incident, now: Timestamp) -> String {
     if let Ok(until) = now.checked_add(SignedDuration::from_hours(24 * PROPOSED_DAYS)) {
         rule.push(format!("until = {}", TimeZone::UTC.to_datetime(until).date()));
     }
-    rule.join("\n")
+    let rule = rule.join("\n");
+    PolicyFile::parse("", &rule).map_or_else(|_| String::new(), |_| rule)
 }
 
 /// Each call, or each service where there are too many for a person to read.

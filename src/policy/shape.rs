@@ -1,7 +1,8 @@
 //! What patterns can look like: one that no record can ever match is a slip of the pen.
 
-use super::pattern::is_region;
 use crate::record::region;
+
+use super::pattern::is_region;
 
 /// What the patterns of a list have to look like.
 pub(super) struct Shape {

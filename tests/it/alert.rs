@@ -280,6 +280,9 @@ proptest! {
         prop_assert!(texts["sms"].as_str().unwrap().is_ascii());
         let mail = texts["default"].as_str().unwrap();
         prop_assert!(!mail.chars().any(|c| c.is_control() && c != '\n'));
+        let json: Value = serde_json::from_str(&message.json()).unwrap();
+        let rule = json["exempt"].as_str().unwrap();
+        prop_assert!(Policy::with_user_file("mine.toml", rule).is_ok(), "{}", rule);
         let reordered = mail.contains('\u{202E}');
         prop_assert!(!reordered);
     }
