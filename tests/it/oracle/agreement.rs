@@ -309,6 +309,28 @@ fn a_call_watched_twice_is_silenced_twice() {
     }
 }
 
+#[test]
+#[ignore = "the reader of records takes a list for an object"]
+fn a_list_is_no_object() {
+    let issuer = "arn:aws:iam::111122223333:role/aws-service-role/x.amazonaws.com/Y";
+    let nobody = Value::Null;
+    let identities = [
+        json!(["AWSService", nobody, nobody, nobody, nobody, nobody, nobody, nobody, nobody]),
+        json!({"type": "IAMUser", "sessionContext": {"sessionIssuer": [issuer, nobody]}}),
+        json!({"type": "IAMUser", "sessionContext": [{"arn": issuer}, nobody]}),
+    ];
+    for identity in identities {
+        let record = json!({
+            "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
+            "awsRegion": "eu-west-3", "userIdentity": identity,
+        });
+        assert_both_say("", &record, "mutating-call high");
+    }
+    let mut fields = vec![json!("ec2.amazonaws.com"), json!("RunInstances"), json!("eu-west-3")];
+    fields.resize(17, nobody);
+    assert_both_say("", &Value::Array(fields), "rejected");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
 
