@@ -100,11 +100,16 @@ impl<'a> Record<'a> {
     /// Where the text is no JSON object or a field that we read stands in it twice: there is then
     /// no telling which of the two CloudTrail meant.
     pub fn parse(text: &'a str) -> Result<Self, RecordError> {
-        let raw: RawRecord<'a> = serde_json::from_str(text).map_err(|e| match e.is_data() {
-            true if text.trim_start().starts_with('{') => RecordError::Twice,
-            true => RecordError::NotAnObject,
-            false => RecordError::NotJson,
-        })?;
+        let is_object = text.trim_start().starts_with('{');
+        let raw: Result<RawRecord<'a>, _> = serde_json::from_str(text);
+        let raw = match raw {
+            Ok(raw) if is_object => raw,
+            // A list of as many values would pass for the fields in their order.
+            Ok(_) => return Err(RecordError::NotAnObject),
+            Err(error) if !error.is_data() => return Err(RecordError::NotJson),
+            Err(_) if is_object => return Err(RecordError::Twice),
+            Err(_) => return Err(RecordError::NotAnObject),
+        };
         Ok(Record {
             event_source: string(raw.event_source),
             event_name: string(raw.event_name),
@@ -276,6 +281,21 @@ struct RawRecord<'a> {
     response_elements: Option<&'a RawValue>,
     #[serde(borrow)]
     resources: Option<&'a RawValue>,
+}
+
+/// The fields of an object; without any where it is none, or names one of them twice.
+pub(crate) fn object<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {
+    let object = raw.filter(|raw| raw.get().starts_with('{'));
+    object.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
+}
+
+/// A string, a number or a bool as text; `None` for null, lists and objects.
+pub(crate) fn scalar(raw: &RawValue) -> Option<Text<'_>> {
+    match raw.get().bytes().next()? {
+        b'"' => Escaped::of(raw)?.unescape(),
+        b'{' | b'[' | b'n' => None,
+        _ => Some(raw.get().into()),
+    }
 }
 
 /// The value where it is a string with something in it.

@@ -15,6 +15,8 @@ use super::rule::{Call, CallPattern, Matcher, Test};
 /// An index over the rules of one kind, by their place in the list.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
+    /// How many rules there are.
+    rules: usize,
     /// By the hash of a word; a word that shares its hash costs a vain try.
     by_word: HashMap<u64, Vec<usize>>,
     /// Rules by a piece of a principal, found in one pass over the text.
@@ -53,7 +55,7 @@ impl Index {
         let crowd = |words: &&Vec<Word>| {
             words.iter().filter_map(|word| rules_offering.get(word)).max().copied()
         };
-        let mut index = Index::default();
+        let mut index = Index { rules: offers.len(), ..Index::default() };
         let mut pieces = Pieces::default();
         for (rule, offers) in offers.iter().enumerate() {
             match offers.iter().min_by_key(crowd) {
@@ -71,6 +73,10 @@ impl Index {
 
     /// Calls `visit` with every rule that the call may match, perhaps twice, in no order.
     pub fn candidates(&self, call: &Call<'_>, mut visit: impl FnMut(usize)) {
+        if !is_ascii(call) {
+            // Other alphabets have letters that are equal to ours but for their case.
+            return (0..self.rules).for_each(visit);
+        }
         self.unfiled.iter().for_each(|rule| visit(*rule));
         if !self.by_word.is_empty() {
             let mut under = |kind, words: &[&str]| {
@@ -83,20 +89,10 @@ impl Index {
             under(Kind::Region, &[&call.region]);
         }
         if let Some(pieces) = &self.pieces {
-            for principal in call.principals() {
-                self.by_principal(pieces, principal, &mut visit);
+            for found in call.principals().flat_map(|text| pieces.find_overlapping_iter(text)) {
+                let rules = self.by_piece.get(found.pattern().as_usize());
+                rules.into_iter().flatten().for_each(|rule| visit(*rule));
             }
-        }
-    }
-
-    fn by_principal(&self, pieces: &AhoCorasick, text: &str, visit: &mut impl FnMut(usize)) {
-        if !text.is_ascii() {
-            // Other alphabets have letters that are equal to ours but for their case.
-            return self.by_piece.iter().flatten().for_each(|rule| visit(*rule));
-        }
-        for found in pieces.find_overlapping_iter(text) {
-            let rules = self.by_piece.get(found.pattern().as_usize());
-            rules.into_iter().flatten().for_each(|rule| visit(*rule));
         }
     }
 
@@ -115,6 +111,11 @@ impl Index {
         }
         self
     }
+}
+
+fn is_ascii(call: &Call<'_>) -> bool {
+    [call.name, call.account, &call.service, &call.region].into_iter().all(str::is_ascii)
+        && call.principals().all(str::is_ascii)
 }
 
 /// Pieces of principals, each with the rules filed under it.
@@ -147,7 +148,7 @@ fn words_of(test: &Test) -> Vec<Vec<Word>> {
     let exact = |kind: Kind| {
         move |pattern: &Pattern| {
             let word = pattern.as_str().to_ascii_lowercase();
-            (!pattern.is_glob()).then_some(Word::Exact(kind, word))
+            (!pattern.is_glob() && word.is_ascii()).then_some(Word::Exact(kind, word))
         }
     };
     let all = |words: Option<Vec<Word>>| words.into_iter().collect();
@@ -164,6 +165,7 @@ fn words_of(test: &Test) -> Vec<Vec<Word>> {
 fn word_of_call(call: &CallPattern) -> Option<Word> {
     let service = call.service.as_str().to_ascii_lowercase();
     match (call.service.is_glob(), call.name.is_glob()) {
+        _ if !(service.is_ascii() && call.name.as_str().is_ascii()) => None,
         (true, _) => None,
         (false, true) => Some(Word::Exact(Kind::Service, service)),
         (false, false) => {

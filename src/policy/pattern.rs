@@ -96,10 +96,16 @@ impl Pattern {
     /// Whether it matches all of `text`.
     pub fn matches(&self, text: &str) -> bool {
         match &self.glob {
-            None => self.text.eq_ignore_ascii_case(text),
+            None => self.text.eq_ignore_ascii_case(text) || same_but_for_case(&self.text, text),
             Some(glob) => glob.matches(text),
         }
     }
+}
+
+/// Letters of other alphabets have cases too.
+fn same_but_for_case(a: &str, b: &str) -> bool {
+    let in_lower_case = a.chars().flat_map(char::to_lowercase);
+    !(a.is_ascii() && b.is_ascii()) && in_lower_case.eq(b.chars().flat_map(char::to_lowercase))
 }
 
 impl fmt::Display for Patterns {
@@ -110,8 +116,9 @@ impl fmt::Display for Patterns {
 
 /// Shape alone: a list of regions would be out of date within the year.
 fn check_region(code: &str) -> Result<(), &'static str> {
-    let code = code.trim();
-    if !is_region(code) {
+    let code = code.trim().to_ascii_lowercase();
+    let is_glob = code.contains(['*', '?']);
+    if !(if is_glob { is_region(&code) } else { region::is_code(&code) }) {
         Err("is no region: write codes like eu-west-1, or globs like eu-*")
     } else if !code.bytes().any(|b| b.is_ascii_alphabetic()) {
         Err("would approve every region, and nothing would ever alert")
@@ -120,14 +127,12 @@ fn check_region(code: &str) -> Result<(), &'static str> {
     }
 }
 
-/// Whether this is, or is a pattern for, something of the shape of a region's code.
+/// Whether a record could name such a region, or one that this is a pattern for. What a record
+/// names may be odder than what anybody would approve.
 pub fn is_region(code: &str) -> bool {
-    let code = code.to_ascii_lowercase();
-    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-*?".contains(&b);
-    match code.contains(['*', '?']) {
-        true => code.bytes().all(allowed),
-        false => region::is_code(&code),
-    }
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-*?".contains(&b);
+    let is_glob = code.contains(['*', '?']);
+    code.bytes().all(allowed) && (is_glob || code.split('-').count() >= 3)
 }
 
 #[cfg(test)]
@@ -140,6 +145,8 @@ mod tests {
         for text in ["EC2:RunInstances", "s3:putobject", "IAM:createuser"] {
             assert!(patterns.matches(text), "{text}");
         }
+        assert!(Patterns::new(["*/zoË", "zoË"]).matches("Zoë"));
+        assert!(Patterns::new(["*/zoË"]).matches("user/Zoë"));
         for text in ["xec2:Run", "s3:PutObjectAcl", "iam:CreateUsers", ""] {
             assert!(!patterns.matches(text), "{text}");
         }

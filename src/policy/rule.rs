@@ -12,7 +12,7 @@ use jiff::tz::TimeZone;
 use serde_json::value::RawValue;
 
 use crate::record::access::without_date;
-use crate::record::{Outcome, Record, Text, string};
+use crate::record::{Outcome, Record, Text, scalar};
 
 use super::pattern::Pattern;
 use super::{Patterns, Severity};
@@ -291,7 +291,7 @@ impl Members {
 
 impl Value {
     fn matches(&self, found: &RawValue) -> bool {
-        let text = string(Some(found)).unwrap_or(found.get().into());
+        let Some(text) = scalar(found) else { return false };
         match self {
             Value::Text(pattern) => pattern.matches(&text),
             Value::Bool(flag) => text.eq_ignore_ascii_case(if *flag { "true" } else { "false" }),

@@ -38,13 +38,9 @@ pub fn has_verb(name: &str, verb: &str) -> bool {
 /// `name` without the API version that some services write behind it: `ListFunctions20150331`,
 /// `UpdateFunctionCode20150331v2`, `GetDistribution2020_05_31`. `None` where there is none.
 pub fn without_date(name: &str) -> Option<&str> {
-    without_date_at_end(name).or_else(|| {
-        let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
-        if stem.len() == name.len() {
-            return None;
-        }
-        without_date_at_end(stem.strip_suffix('v')?)
-    })
+    let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    let version = stem.strip_suffix('v').filter(|_| stem.len() < name.len());
+    version.and_then(without_date_at_end).or_else(|| without_date_at_end(name))
 }
 
 /// Strips `20\d\d_?\d\d_?\d\d`.
@@ -82,6 +78,8 @@ mod tests {
         assert_eq!(without_date("UpdateFunctionCode20150331v2"), Some("UpdateFunctionCode"));
         assert_eq!(without_date("GetDistribution2020_05_31"), Some("GetDistribution"));
         assert_eq!(without_date("GetDistribution2020_0531v12"), Some("GetDistribution"));
+        assert_eq!(without_date("UpdateFunction20150331v20200101"), Some("UpdateFunction"));
+        assert_eq!(without_date("Getv20150331"), Some("Getv"));
         for name in ["ListFunctions", "Get19990331", "GetIpv4", "Get2015033", "v2", ""] {
             assert_eq!(without_date(name), None, "{name}");
         }

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Text, bool_or_text, string};
+use super::{Text, bool_or_text, object, string};
 
 /// `userIdentity` as written. Anything missing or of a wrong type is absent.
 #[derive(Debug, Clone, Default)]
@@ -173,10 +173,6 @@ fn first<'r, const N: usize>(texts: [&'r Option<Text<'r>>; N]) -> Option<&'r str
 
 fn last_part(arn: &str) -> Option<&str> {
     arn.rsplit(['/', ':']).next().filter(|part| !part.is_empty())
-}
-
-fn object<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
 
 #[derive(Deserialize, Default)]

@@ -18,7 +18,8 @@ const RULES: [&str; 3] = ["global", "watch", "exempt"];
 const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
 /// Of a field named twice nobody knows which one counts. (`eventID` is asked for after the judge.)
 const FIELDS_READ: &str = "awsRegion errorCode eventCategory eventID eventName eventSource eventTime \
-    eventType readOnly recipientAccountId requestParameters sourceIPAddress userIdentity";
+    eventType readOnly recipientAccountId requestParameters resources responseElements \
+    sessionCredentialFromConsole sourceIPAddress userAgent userIdentity";
 
 /// The default policy with a user's file laid over it, as TOML.
 pub struct OraclePolicy(Table);
@@ -48,6 +49,11 @@ impl OraclePolicy {
 fn laid_over(mut base: Table, user: Table) -> Table {
     for (key, theirs) in user {
         let value = match (base.remove(&key), theirs) {
+            // [access.calls]: an entry replaces the entry, and inherits no `when`.
+            (Some(toml::Value::Table(mut ours)), toml::Value::Table(theirs)) if key == "calls" => {
+                ours.extend(theirs);
+                toml::Value::Table(ours)
+            }
             (Some(toml::Value::Table(ours)), toml::Value::Table(theirs)) => {
                 toml::Value::Table(laid_over(ours, theirs))
             }
