@@ -99,7 +99,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-const ONE_OF_VERDICTS: &str = "one of alert, ignore, reject is meant";
+const ONE_OF_VERDICTS: &str = "it is one of alert, ignore, reject";
 
 /// A TOML value as CloudTrail would write it; times are strings there.
 fn json(value: &DeValue<'_>) -> Value {

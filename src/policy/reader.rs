@@ -126,7 +126,10 @@ impl<'t> Reader<'t> {
             return Some(value.clone());
         }
         let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
-        let hint = format!("one of {} is meant", known.join(", "));
+        let hint = match nearest(&word, &known) {
+            Some(nearest) => format!("did you mean `{nearest}`? It is one of {}", known.join(", ")),
+            None => format!("it is one of {}", known.join(", ")),
+        };
         self.fault(item.span(), format!("`{word}` is unknown here"), Some(&hint));
         None
     }

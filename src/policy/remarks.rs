@@ -34,7 +34,8 @@ impl Keys {
             regions.iter().all(|region| !region.is_glob() && approved.matches(region.as_str()));
         let idle = exempt.watches.is_empty() && !own_lists && all;
         idle.then(|| {
-            let what = format!("exempt `{}` silences nothing: {regions} is approved", exempt.id);
+            let what =
+                format!("exempt `{}` silences nothing: approved anyway are {regions}", exempt.id);
             (what, "remove it, or name the `watches` that it is meant to silence")
         })
     }
@@ -66,14 +67,15 @@ impl Keys {
 fn expiry(exempt: &Exempt, now: Timestamp) -> Option<(String, &'static str)> {
     let until = exempt.until?;
     if exempt.has_expired(now) {
-        let what = format!("exempt `{}` ended on {until}, and silences nothing since", exempt.id);
+        let what =
+            format!("exempt `{}` ended on {until}: it silences nothing of later days", exempt.id);
         return Some((what, "remove it, or set a later date"));
     }
     let soon = utc_date(now.checked_add(SOON).ok()?);
     (until <= soon).then(|| {
         (
             format!("exempt `{}` ends on {until}", exempt.id),
-            "from the day after, what it silences alerts",
+            "what it silences will alert from the day after",
         )
     })
 }

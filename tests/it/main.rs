@@ -17,6 +17,7 @@ mod e2e;
 mod handler;
 mod house;
 mod judge;
+mod judgement;
 mod oracle;
 mod policy;
 mod properties;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use toml::Table;
 
 mod agreement;
-mod random;
+pub mod random;
 
 const RULES: [&str; 3] = ["global", "watch", "exempt"];
 const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];

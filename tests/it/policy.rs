@@ -1,6 +1,9 @@
 //! Faults of a policy file: all at once, each with its place and what to do.
 
-use regionwatch::policy::Policy;
+use std::collections::BTreeSet;
+
+use regionwatch::policy::{ExampleRecords, Keys, Policy, PolicyFile, Verdict};
+use regionwatch::record::Record;
 
 fn faults(text: &str) -> String {
     match Policy::with_user_file("my.toml", text) {
@@ -51,7 +54,7 @@ regions = []
     my.toml:1:1: unknown key `aproved_regions`; did you mean `approved_regions`?
     my.toml:2:21: `eu-west` is no region: write codes like eu-west-1, or globs like eu-*
     my.toml:2:32: `*` would approve every region, and nothing would ever alert
-    my.toml:3:12: `maybe` is unknown here; one of alert, ignore is meant
+    my.toml:3:12: `maybe` is unknown here; it is one of alert, ignore
     my.toml:7:1: `GetSecretValue` is no call; write service:Name, such as ec2:RunInstances
     my.toml:8:1: `ec2:Run*` is a glob; name single calls here, for globs belong in rules
     my.toml:10:11: `prod` is no account id; account ids have twelve digits, in quotes
@@ -61,7 +64,7 @@ regions = []
     my.toml:17:9: a string stands here; wanted is a date such as 2026-12-31, without quotes
     my.toml:19:1: `reason` is missing
     my.toml:21:15: `10.0.0.0/99` is no network; write CIDR, such as 192.0.2.0/24 or 2001:db8::/32
-    my.toml:22:13: `ok` is unknown here; one of success, denied, throttled, failed, dry-run is meant
+    my.toml:22:13: `ok` is unknown here; it is one of success, denied, throttled, failed, dry-run
     my.toml:28:10: `kms` is no call; write service:Name, such as ec2:RunInstances
     my.toml:29:11: `regions` is empty; name something, or leave the key out
     "#);
@@ -132,4 +135,187 @@ fn a_service_is_written_without_its_domain() {
 fn a_date_that_cannot_be_read_makes_no_endless_exemption() {
     let rule = "[[exempt]]\nid = \"x\"\nreason = \"r\"\nservices = [\"ec2\"]\nuntil = 2026-02-30";
     assert!(!faults(rule).is_empty());
+}
+
+#[test]
+fn patterns_that_no_record_can_match_are_faults() {
+    let text = r#"approved_regions = ["us-east-1", "eu west*"]
+
+[[global]]
+id = "mine"
+homes = ["frankfurt"]
+services = ["iam.amazonaws.com"]
+
+[[watch]]
+id = "odd"
+reason = "r"
+regions = ["eu_west_1", "eu-west-*!", "unknown", "eu-west-?"]
+accounts = ["prod", "11112222333", "1111222233334*", "1111????3333", "1111*"]
+principals = ["alice", "arn:aws:iam:111122223333:user/alice", "*:user/alice", "ec2.amazonaws.com", ""]
+services = ["EC2", "ec 2"]
+calls = ["ec2:Run Instances", "ec2", "ec2:Run*"]
+source_ips = ["10.0.0.0/33", "2001:db8::/32", "::1", "cloudformation.amazonaws.com"]
+outcomes = ["denied", "dryrun"]
+request = { a = { b = 1 }, c = [nan] }
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    my.toml:1:34: `eu west*` is no region: write codes like eu-west-1, or globs like eu-*
+    my.toml:5:10: `frankfurt` is no region; write codes like eu-west-1, globs like eu-*, or unknown
+    my.toml:6:13: `iam.amazonaws.com` is no service; write it as in ec2, without .amazonaws.com
+    my.toml:11:12: `eu_west_1` is no region; write codes like eu-west-1, globs like eu-*, or unknown
+    my.toml:11:25: `eu-west-*!` is no region; write codes like eu-west-1, globs like eu-*, or unknown
+    my.toml:12:13: `prod` is no account id; account ids have twelve digits, and globs like 1111* stand for such
+    my.toml:12:21: `11112222333` is no account id; account ids have twelve digits, and globs like 1111* stand for such
+    my.toml:12:36: `1111222233334*` is no account id; account ids have twelve digits, and globs like 1111* stand for such
+    my.toml:13:15: `alice` matches no principal; write an ARN, a glob such as *:user/alice, or a service such as cloudtrail.amazonaws.com
+    my.toml:13:24: `arn:aws:iam:111122223333:user/alice` matches no principal; write an ARN, a glob such as *:user/alice, or a service such as cloudtrail.amazonaws.com
+    my.toml:13:100: `` matches no principal; write an ARN, a glob such as *:user/alice, or a service such as cloudtrail.amazonaws.com
+    my.toml:14:20: `ec 2` is no service; write it as in ec2, without .amazonaws.com
+    my.toml:15:10: `ec2:Run Instances` is no call; write service:Name, such as ec2:RunInstances
+    my.toml:15:31: `ec2` is no call; write service:Name, such as ec2:RunInstances
+    my.toml:16:15: `10.0.0.0/33` is no network; write CIDR, such as 192.0.2.0/24 or 2001:db8::/32
+    my.toml:16:54: `cloudformation.amazonaws.com` is no network; write CIDR, such as 192.0.2.0/24 or 2001:db8::/32
+    my.toml:17:23: `dryrun` is unknown here; did you mean `dry-run`? It is one of success, denied, throttled, failed, dry-run
+    my.toml:18:17: a table stands here; wanted is a string, a bool or a number
+    my.toml:18:33: a float stands here; wanted is a string, a bool or a number
+    "#);
+}
+
+#[test]
+fn a_region_that_is_approved_and_watched_for_nothing() {
+    let watch = |matchers: &str| format!("\n[[watch]]\nid = \"w\"\nreason = \"r\"\n{matchers}\n");
+    insta::assert_snapshot!(faults(&watch("regions = [\"eu-west-1\", \"US-East-1\"]")), @r#"
+    my.toml:2:1: watch `w` takes in all of US-East-1, which is approved: every call there would alert; name calls or services in it, or take the region out of one of the two
+    "#);
+    insta::assert_snapshot!(faults(&watch("regions = [\"us-*\"]")), @r#"
+    my.toml:2:1: watch `w` takes in all of us-*, which is approved: every call there would alert; name calls or services in it, or take the region out of one of the two
+    "#);
+    let own = "[accounts.\"111122223333\"]\napproved_regions = [\"eu-*\"]\n";
+    let in_account = "accounts = [\"111122223333\"]\nregions = [\"eu-west-1\"]";
+    insta::assert_snapshot!(faults(&format!("{own}{}", watch(in_account))), @r#"
+    my.toml:4:1: watch `w` takes in all of eu-west-1, which is approved: every call there would alert; name calls or services in it, or take the region out of one of the two
+    "#);
+    for matchers in [
+        "regions = [\"eu-west-1\"]",
+        "regions = [\"us-east-1\"]\ncalls = [\"ec2:RunInstances\"]",
+        "regions = [\"us-east-1\"]\nprincipals = [\"*:root\"]",
+        in_account,
+    ] {
+        Policy::with_user_file("my.toml", &watch(matchers)).unwrap();
+    }
+}
+
+#[test]
+fn faults_of_examples() {
+    let text = r#"[[example]]
+name = "no record"
+verdict = "alert"
+
+[[example]]
+record = { eventName = "x" }
+verdict = "alarm"
+severity = "grave"
+
+[[example]]
+name = "two"
+record = 7
+file = "x.json"
+
+[[example]]
+name = "odd"
+record = [1]
+verdict = "alert"
+expect = "alert"
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    my.toml:1:1: wanted is either `record` or `file`; a record as a table or as JSON text, or the path of a file
+    my.toml:5:1: `name` is missing
+    my.toml:7:11: `alarm` is unknown here; it is one of alert, ignore, reject
+    my.toml:8:12: `grave` is unknown here; it is one of low, medium, high, critical
+    my.toml:10:1: `verdict` is missing; it is one of alert, ignore, reject
+    my.toml:10:1: wanted is either `record` or `file`; a record as a table or as JSON text, or the path of a file
+    my.toml:17:10: an array stands here; wanted is a table or a string of JSON
+    my.toml:19:1: unknown key `expect`; known here: name, record, file, verdict, reason, severity
+    "#);
+}
+
+#[test]
+fn the_same_call_twice() {
+    let text = "[access.calls]\n\"ec2:X\" = \"mutating\"\n\"EC2:X\" = \"read-only\"";
+    insta::assert_snapshot!(faults(text), @r#"
+    my.toml:2:1: `ec2:X` is here twice; the case of a service does not count
+    "#);
+}
+
+/// Remarks at noon of 2026-11-23.
+fn remarks(text: &str) -> String {
+    let user = PolicyFile::parse("my.toml", text).unwrap_or_else(|faults| panic!("{faults}"));
+    let keys = Keys::in_force(&[PolicyFile::embedded().unwrap(), user]).unwrap();
+    let now = "2026-11-23T12:00:00Z".parse().unwrap();
+    keys.remarks(now).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn exemptions_that_do_nothing_any_more_are_spoken_of() {
+    let exempt = |id: &str, rest: &str| {
+        format!("[[exempt]]\nid = \"{id}\"\nreason = \"r\"\nservices = [\"ec2\"]\n{rest}\n\n")
+    };
+    let text = [
+        exempt("yesterday", "until = 2026-11-22"),
+        exempt("today", "until = 2026-11-23"),
+        exempt("in-two-weeks", "until = 2026-12-07"),
+        exempt("later", "until = 2026-12-08"),
+        exempt("idle", "regions = [\"us-east-1\", \"US-WEST-2\"]"),
+        exempt("for-watches", "regions = [\"us-east-1\"]\nwatches = [\"trail-change\"]"),
+        exempt("busy", "regions = [\"us-east-1\", \"eu-west-1\"]"),
+    ];
+    insta::assert_snapshot!(remarks(&text.concat()), @r#"
+    my.toml:1:1: exempt `yesterday` ended on 2026-11-22: it silences nothing of later days; remove it, or set a later date
+    my.toml:7:1: exempt `today` ends on 2026-11-23; what it silences will alert from the day after
+    my.toml:13:1: exempt `in-two-weeks` ends on 2026-12-07; what it silences will alert from the day after
+    my.toml:25:1: exempt `idle` silences nothing: approved anyway are us-east-1, US-WEST-2; remove it, or name the `watches` that it is meant to silence
+    "#);
+    let own = "[accounts.\"111122223333\"]\napproved_regions = [\"eu-west-1\"]\n\n";
+    assert_eq!(remarks(&format!("{own}{}", exempt("idle", "regions = [\"us-east-1\"]"))), "");
+}
+
+#[test]
+fn expired_exemptions_are_listed_by_their_last_day_in_utc() {
+    let rule = |until: &str| {
+        format!("[[exempt]]\nid = \"x\"\nreason = \"r\"\nservices = [\"ec2\"]\nuntil = {until}\n")
+    };
+    let expired = |until: &str, now: &str| {
+        let policy = Policy::with_user_file("my.toml", &rule(until)).unwrap();
+        !policy.expired(now.parse().unwrap()).is_empty()
+    };
+    assert!(!expired("2026-11-23", "2026-11-23T23:59:59Z"));
+    assert!(expired("2026-11-23", "2026-11-24T00:00:00Z"));
+    assert!(!expired("2026-11-23", "2026-11-24T00:30:00+01:00"));
+}
+
+#[test]
+fn the_default_policy_has_an_example_for_every_question() {
+    let default = PolicyFile::embedded().unwrap();
+    let policy = Policy::embedded().unwrap();
+    let mut reasons = BTreeSet::new();
+    for (place, example) in default.examples() {
+        let ExampleRecords::Text(text) = &example.records else { panic!("{place}: a file") };
+        let verdict = Record::parse(text).map_or(Verdict::Reject, |r| policy.judge(&r, ""));
+        assert!(example.expects(&verdict), "{place}: {} is judged {verdict}", example.name);
+        reasons.insert(verdict.reason().split(':').next().unwrap().to_owned());
+    }
+    let every = [
+        "approved-region",
+        "aws-service",
+        "exempt",
+        "global-service",
+        "mutating-call",
+        "not-an-api-call",
+        "read-only",
+        "sensitive-read",
+        "sign-in",
+        "unreadable",
+        "watched",
+    ];
+    assert_eq!(reasons.into_iter().collect::<Vec<_>>(), every);
 }
