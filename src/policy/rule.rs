@@ -1,5 +1,6 @@
 //! `[[watch]]` and `[[exempt]]`: what a rule asks of a call.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
@@ -34,6 +35,8 @@ pub struct Call<'r> {
     pub undated_name: Option<&'r str>,
     /// What became of it.
     pub outcome: Outcome,
+    /// The address it came from, read when the first rule asks.
+    address: OnceCell<Option<IpAddr>>,
 }
 
 /// A rule that alerts in every region.
@@ -115,6 +118,7 @@ impl<'r> Call<'r> {
             name: record.name(),
             undated_name: without_date(record.name()),
             outcome: record.outcome(),
+            address: OnceCell::new(),
         }
     }
 
@@ -137,9 +141,9 @@ impl<'r> Call<'r> {
     }
 
     fn is_from(&self, networks: &[IpNet]) -> bool {
-        let address = self.record.source_ip_address.as_deref();
-        let Some(Ok(address)) = address.map(str::parse::<IpAddr>) else { return false };
-        networks.iter().any(|network| network.contains(&address))
+        let text = self.record.source_ip_address.as_deref();
+        let address = self.address.get_or_init(|| text.and_then(|text| text.parse().ok()));
+        address.is_some_and(|address| networks.iter().any(|network| network.contains(&address)))
     }
 }
 
