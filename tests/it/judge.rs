@@ -370,3 +370,31 @@ fn severity_follows_root_and_the_outcome() {
     stop["errorCode"] = "AccessDenied".into();
     assert_judged("", stop, "watched:trail-change critical");
 }
+
+#[test]
+fn judging_allocates_nothing() {
+    let rules = (0..50).map(|n| {
+        format!(
+            "[[watch]]\nid = \"w{n}\"\nreason = \"r\"\nservices = [\"ec2\"]\nrequest = {{ x = {n} }}\n\
+             [[exempt]]\nid = \"e{n}\"\nreason = \"r\"\nprincipals = [\"*:role/team-{n}*\"]\nregions = [\"eu-*\"]\n\
+             [[exempt]]\nid = \"s{n}\"\nreason = \"r\"\nsource_ips = [\"10.{n}.0.0/16\"]\nuntil = 2026-12-31\n"
+        )
+    });
+    let policy = policy(&rules.collect::<String>());
+    // Objects within are skipped by a parser that keeps track of them in a buffer.
+    let parameters = json!({"y": "2", "x": "1000"});
+    for changes in [
+        json!({"requestParameters": parameters}),
+        json!({"awsRegion": "us-east-1"}),
+        json!({"eventName": "DescribeInstances20150331", "sourceIPAddress": "10.20.0.1"}),
+        json!({"eventSource": "secretsmanager.amazonaws.com", "eventName": "getSecretValue"}),
+        json!({"eventSource": "cloudtrail.amazonaws.com", "eventName": "StopLogging"}),
+    ] {
+        let text = with(changes).to_string();
+        let record = Record::parse(&text).unwrap();
+        let used = allocation_counter::measure(|| {
+            std::hint::black_box(policy.judge(&record, "444455556666"));
+        });
+        assert_eq!(used.count_total, 0, "{text}");
+    }
+}
