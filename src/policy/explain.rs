@@ -24,7 +24,7 @@ pub struct Explanation {
     /// The questions, in the order in which they are asked.
     pub steps: Vec<Step>,
     /// Why an alert has its severity; empty for what is no alert.
-    pub severity: String,
+    pub severity_because: String,
 }
 
 /// One question and its answer.
@@ -59,7 +59,7 @@ impl Policy {
     pub fn explain(&self, keys: &Keys, record: &Record<'_>, batch_owner: &str) -> Explanation {
         let mut walk = Walk { policy: self, keys, steps: Vec::new() };
         let verdict = self.judge(record, batch_owner);
-        let severity = match walk.is_call(record) {
+        let severity_because = match walk.is_call(record) {
             false => String::new(),
             true => {
                 let call = Call::of(record, batch_owner);
@@ -67,7 +67,7 @@ impl Policy {
                 self.severity_in_words(&call, &verdict)
             }
         };
-        Explanation { because: self.because(record, &verdict), steps: walk.steps, severity }
+        Explanation { because: self.because(record, &verdict), steps: walk.steps, severity_because }
     }
 
     fn because(&self, record: &Record<'_>, verdict: &Verdict) -> String {

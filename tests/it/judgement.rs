@@ -172,9 +172,9 @@ proptest! {
             };
             prop_assert_eq!((decided, candidate), expected, "{}\n{:#?}", text, explanation);
             let graded = matches!(verdict, Verdict::Alert(..));
-            prop_assert_eq!(graded, !explanation.severity.is_empty());
+            prop_assert_eq!(graded, !explanation.severity_because.is_empty());
             if let Verdict::Alert(_, severity) = verdict {
-                prop_assert!(explanation.severity.starts_with(severity.as_str()), "{}", explanation.severity);
+                prop_assert!(explanation.severity_because.starts_with(severity.as_str()), "{}", explanation.severity_because);
             }
         }
     }

@@ -14,6 +14,7 @@ mod cli;
 mod corpus;
 mod differential;
 mod e2e;
+mod explain;
 mod handler;
 mod house;
 mod judge;

@@ -106,7 +106,10 @@ impl Judge<'_> {
         incident.add_watches(&self.policy.watches_on(record, owner));
         let changes = Changes { args: &self.args.policy, policy: &self.policy, keys: &self.keys };
         Explained {
-            title: prose::incident_title(&incident),
+            title: match verdict {
+                Verdict::Reject => NO_RECORD.to_owned(),
+                _ => prose::incident_title(&incident),
+            },
             account: incident.account.clone(),
             time: incident.first,
             event_id: record.event_id.as_deref().map(harmless),
@@ -163,7 +166,7 @@ impl Explained {
             seen: fault.to_owned(),
         };
         Explained {
-            title: "Something that is no CloudTrail record".to_owned(),
+            title: NO_RECORD.to_owned(),
             account: String::new(),
             time: None,
             event_id: None,
@@ -174,7 +177,7 @@ impl Explained {
             explanation: Explanation {
                 because: "nobody can tell what call this is, so a human is told to look".to_owned(),
                 steps: vec![step],
-                severity: String::new(),
+                severity_because: String::new(),
             },
             changes: Vec::new(),
         }
@@ -195,8 +198,8 @@ impl Explained {
         lines.push(format!("  Because {}.", self.explanation.because));
         lines.push(String::new());
         lines.extend(self.explanation.steps.iter().map(line));
-        if !self.explanation.severity.is_empty() {
-            lines.push(format!("\n  Severity: {}.", self.explanation.severity));
+        if !self.explanation.severity_because.is_empty() {
+            lines.push(format!("\n  Severity: {}.", self.explanation.severity_because));
         }
         if !self.changes.is_empty() {
             let only = if self.changes.len() > 1 { "any one of these" } else { "this" };
@@ -228,6 +231,8 @@ impl Explained {
         [Some(account), time, id].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
+
+const NO_RECORD: &str = "Something that is no CloudTrail record";
 
 /// Characters of an answer: a record may hold texts without end.
 const LONGEST_SEEN: usize = 400;
