@@ -20,3 +20,4 @@ mod judge;
 mod policy;
 mod properties;
 mod samples;
+mod standing;
