@@ -17,6 +17,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 use crate::record::access::has_verb;
 use crate::record::{Access, Outcome, Record, region};
 
@@ -166,6 +169,13 @@ impl Policy {
     pub fn approved_for(&self, account: &str) -> &Patterns {
         let own = self.accounts.get(account).and_then(|account| account.approved.as_ref());
         own.unwrap_or(&self.approved)
+    }
+
+    /// Ids of the exemptions whose last day is past, in the policy's order.
+    pub fn expired(&self, now: Timestamp) -> Vec<&str> {
+        let today = TimeZone::UTC.to_datetime(now).date();
+        let is_past = |rule: &&Exempt| rule.until.is_some_and(|last| last < today);
+        self.exempts.iter().filter(is_past).map(|rule| &**rule.id()).collect()
     }
 
     /// Judges one record. `batch_owner` is the account that owns the log group, for records that
