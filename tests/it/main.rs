@@ -21,3 +21,4 @@ mod policy;
 mod properties;
 mod samples;
 mod standing;
+mod template;
