@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use crate::envelope::Reject;
-use crate::policy::{Reason, Severity};
+use crate::policy::{Reason, Severity, Version};
 use crate::record::region;
 
 pub use contract::{
@@ -47,6 +47,8 @@ const MOST_ENTRY_IDS: usize = 20;
 pub struct Context<'a> {
     /// When the invocation began.
     pub now: Timestamp,
+    /// The policy that judged.
+    pub policy: &'a Version,
     /// What the policy calls the incident's account.
     pub account_name: Option<&'a str>,
     /// The account that owns the log group.
@@ -73,6 +75,8 @@ impl Alert {
             account: incident.account.clone(),
             region: incident.region.clone(),
             body: Body::Incident(Box::new(IncidentBody::of(incident, follow_up, context))),
+            policy: context.policy.digest.clone(),
+            policy_version: context.policy.parameter,
             truncated: false,
         }
     }
@@ -104,12 +108,14 @@ impl Alert {
                     .collect(),
                 follow_up,
             }),
+            policy: context.policy.digest.clone(),
+            policy_version: context.policy.parameter,
             truncated: false,
         }
     }
 
     /// One alert for several incidents, given the gravest first.
-    pub fn digest(incidents: &[&Incident], invocation: &str) -> Self {
+    pub fn digest(incidents: &[&Incident], invocation: &str, policy: &Version) -> Self {
         let line = |incident: &&Incident| DigestLine {
             id: incident.id.clone(),
             title: prose::incident_title(incident),
@@ -135,6 +141,8 @@ impl Alert {
                 by_region: by_region(incidents),
                 covers,
             }),
+            policy: policy.digest.clone(),
+            policy_version: policy.parameter,
             truncated: false,
         }
     }

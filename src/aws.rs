@@ -1,5 +1,7 @@
 //! AWS behind the traits of the core. Clocks, timers and the SDK live here and nowhere above.
 
 pub mod sns;
+pub mod ssm;
 
 pub use sns::SnsPublisher;
+pub use ssm::SsmPolicy;

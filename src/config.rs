@@ -13,14 +13,27 @@ use crate::policy::Patterns;
 /// The settings of a function.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `TOPIC_ARN`: where alerts are published.
-    pub topic: Topic,
+    /// `TOPIC_ARN` and `SHADOW`: where alerts go.
+    pub outlet: Outlet,
     /// `APPROVED_REGIONS`: a comma list that overrides the policy's own.
     pub approved_regions: Option<Patterns>,
+    /// `POLICY_PARAMETER`: where the policy is read; without it the default policy holds.
+    pub policy_parameter: Option<Parameter>,
+    /// `POLICY_TTL_SECONDS`: how long a policy that was read stays unquestioned, 0 to 86,400.
+    pub policy_ttl: SignedDuration,
     /// `WINDOW_MINUTES`: how long the ledger keeps silent about what was told, 1 to 1,440.
     pub window: SignedDuration,
     /// `MAX_MESSAGES`, 2 to 1,000, and `MAX_INFLATED_BYTES`, 1 MiB to 4 GiB.
     pub limits: Limits,
+}
+
+/// Where alerts go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outlet {
+    /// To this topic.
+    Topic(Topic),
+    /// Nowhere: they are logged.
+    Shadow,
 }
 
 /// An SNS topic.
@@ -30,6 +43,15 @@ pub struct Topic {
     pub arn: String,
     /// The region that it is in, which need not be the function's.
     pub region: String,
+}
+
+/// A parameter of the Systems Manager.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// Its name, or its ARN where that was given.
+    pub name: String,
+    /// The region that an ARN names; else it is in the function's own.
+    pub region: Option<String>,
 }
 
 /// One setting that cannot be used.
@@ -47,6 +69,9 @@ pub struct ConfigFaults(pub Vec<ConfigFault>);
 
 const TOPIC_ARN: &str = "TOPIC_ARN";
 const APPROVED_REGIONS: &str = "APPROVED_REGIONS";
+const POLICY_PARAMETER: &str = "POLICY_PARAMETER";
+const POLICY_TTL_SECONDS: &str = "POLICY_TTL_SECONDS";
+const SHADOW: &str = "SHADOW";
 const WINDOW_MINUTES: &str = "WINDOW_MINUTES";
 const MAX_MESSAGES: &str = "MAX_MESSAGES";
 const MAX_INFLATED_BYTES: &str = "MAX_INFLATED_BYTES";
@@ -58,17 +83,21 @@ impl Config {
     /// All faults together.
     pub fn from_vars(var: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigFaults> {
         let mut reader = Reader { var, faults: Vec::new() };
-        let topic = reader.topic();
+        let outlet = reader.outlet();
         let approved_regions = reader.approved_regions();
+        let policy_parameter = reader.policy_parameter();
+        let policy_ttl = reader.number(POLICY_TTL_SECONDS, 300, 0..=86_400);
         let window = reader.number(WINDOW_MINUTES, 60, 1..=1440);
         let defaults = Limits::default();
         let max_messages = reader.number(MAX_MESSAGES, defaults.max_messages as u64, 2..=1000);
         let max_inflated_bytes =
             reader.number(MAX_INFLATED_BYTES, defaults.max_inflated_bytes, 1 << 20..=1 << 32);
-        match topic {
-            Some(topic) if reader.faults.is_empty() => Ok(Config {
-                topic,
+        match outlet {
+            Some(outlet) if reader.faults.is_empty() => Ok(Config {
+                outlet,
                 approved_regions,
+                policy_parameter,
+                policy_ttl: SignedDuration::from_secs(i64::try_from(policy_ttl).unwrap_or(300)),
                 window: SignedDuration::from_mins(i64::try_from(window).unwrap_or(60)),
                 limits: Limits {
                     max_inflated_bytes,
@@ -105,6 +134,40 @@ impl Topic {
     }
 }
 
+impl Parameter {
+    /// Checks the name or the ARN of a parameter.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (name, region) = match text.split(':').collect::<Vec<_>>().as_slice() {
+            [name] => (*name, None),
+            ["arn", _, "ssm", region, _, resource] => {
+                (resource.strip_prefix("parameter/").unwrap_or_default(), Some(*region))
+            }
+            [_, _] | ["arn", _, "ssm", _, _, _, _] => {
+                return Err(format!(
+                    "`{text}` chooses a version or a label: the newest version is always read, \
+                     so leave out what stands behind the last colon"
+                ));
+            }
+            _ => ("", None),
+        };
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-/".contains(c);
+        let is_name = (1..=LONGEST_NAME).contains(&name.len()) && name.chars().all(allowed);
+        if !is_name || region == Some("") {
+            return Err(format!(
+                "`{text}` is no parameter: write its name (letters, digits and _ . - /, \
+                 {LONGEST_NAME} at most) or arn:aws:ssm:REGION:ACCOUNT:parameter/NAME"
+            ));
+        }
+        Ok(Parameter { name: text.to_owned(), region: region.map(str::to_owned) })
+    }
+}
+
+/// Characters of a parameter's name (Systems Manager API Reference, "PutParameter").
+const LONGEST_NAME: usize = 1011;
+
 struct Reader<V> {
     var: V,
     faults: Vec<ConfigFault>,
@@ -120,12 +183,33 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         self.faults.push(ConfigFault { name, what });
     }
 
-    fn topic(&mut self) -> Option<Topic> {
-        let Some(arn) = self.get(TOPIC_ARN) else {
-            self.fault(TOPIC_ARN, "is not set: it names the SNS topic for alerts".to_owned());
-            return None;
+    fn outlet(&mut self) -> Option<Outlet> {
+        let shadow = self.shadow();
+        // A wrong topic is a fault in the shadow too: out of it, it will be needed.
+        let topic = match self.get(TOPIC_ARN) {
+            Some(arn) => Topic::parse(&arn).map_err(|what| self.fault(TOPIC_ARN, what)).ok(),
+            None if shadow => None,
+            None => {
+                self.fault(TOPIC_ARN, "is not set: it names the SNS topic for alerts".to_owned());
+                None
+            }
         };
-        Topic::parse(&arn).map_err(|what| self.fault(TOPIC_ARN, what)).ok()
+        if shadow { Some(Outlet::Shadow) } else { topic.map(Outlet::Topic) }
+    }
+
+    fn shadow(&mut self) -> bool {
+        let Some(text) = self.get(SHADOW) else { return false };
+        match text.to_ascii_lowercase().as_str() {
+            "true" => return true,
+            "false" => {}
+            _ => self.fault(SHADOW, format!("`{text}` is neither true nor false")),
+        }
+        false
+    }
+
+    fn policy_parameter(&mut self) -> Option<Parameter> {
+        let text = self.get(POLICY_PARAMETER)?;
+        Parameter::parse(&text).map_err(|what| self.fault(POLICY_PARAMETER, what)).ok()
     }
 
     fn approved_regions(&mut self) -> Option<Patterns> {
@@ -183,7 +267,10 @@ mod tests {
     #[test]
     fn the_topic_is_enough() {
         let config = config(&[("TOPIC_ARN", TOPIC), ("MAX_MESSAGES", "")]).unwrap();
-        assert_eq!(config.topic.region, "eu-west-1");
+        let topic = Topic { arn: TOPIC.to_owned(), region: "eu-west-1".to_owned() };
+        assert_eq!(config.outlet, Outlet::Topic(topic));
+        assert_eq!(config.policy_parameter, None);
+        assert_eq!(config.policy_ttl, SignedDuration::from_mins(5));
         assert_eq!(config.window, SignedDuration::from_mins(60));
         assert_eq!(config.limits, Limits::default());
         assert!(config.approved_regions.is_none());
@@ -195,10 +282,20 @@ mod tests {
             ("APPROVED_REGIONS", "us-east-1, *"),
             ("WINDOW_MINUTES", "0"),
             ("MAX_MESSAGES", "many"),
+            ("POLICY_PARAMETER", "my policy"),
+            ("POLICY_TTL_SECONDS", "86401"),
+            ("SHADOW", "yes"),
         ]);
         let faults = faults.unwrap_err();
-        for name in ["TOPIC_ARN: is not set", "APPROVED_REGIONS: `*`", "WINDOW_MINUTES", "MAX_MES"]
-        {
+        for name in [
+            "TOPIC_ARN: is not set",
+            "APPROVED_REGIONS: `*`",
+            "WINDOW_MINUTES",
+            "MAX_MESSAGES",
+            "POLICY_PARAMETER: `my policy`",
+            "POLICY_TTL_SECONDS: `86401`",
+            "SHADOW: `yes` is neither",
+        ] {
             assert!(faults.contains(name), "{name} in {faults}");
         }
     }
@@ -211,5 +308,46 @@ mod tests {
         assert!(fault("arn:aws:sqs:eu-west-1:111122223333:q").contains("no topic"));
         assert!(fault("arn:aws:sns::111122223333:q").contains("empty"));
         assert!(config(&[("TOPIC_ARN", TOPIC), ("APPROVED_REGIONS", " , ")]).is_err());
+    }
+
+    #[test]
+    fn a_shadow_needs_no_topic_but_a_wrong_one_is_a_fault() {
+        let outlet = |vars: &[(&str, &str)]| config(vars).map(|config| config.outlet);
+        assert_eq!(outlet(&[("SHADOW", "True")]), Ok(Outlet::Shadow));
+        assert_eq!(outlet(&[("SHADOW", "true"), ("TOPIC_ARN", TOPIC)]), Ok(Outlet::Shadow));
+        assert!(outlet(&[("SHADOW", "true"), ("TOPIC_ARN", "mine")]).is_err());
+        assert!(outlet(&[("SHADOW", "false")]).unwrap_err().contains("TOPIC_ARN"));
+        let told = outlet(&[("SHADOW", "FALSE"), ("TOPIC_ARN", TOPIC)]).unwrap();
+        assert!(matches!(told, Outlet::Topic(_)));
+    }
+
+    #[test]
+    fn the_policy_is_named_by_name_or_arn_and_never_by_version() {
+        const ARN: &str = "arn:aws-cn:ssm:cn-north-1:111122223333:parameter/my/policy";
+        let policy = |name: &str| {
+            let vars = [("TOPIC_ARN", TOPIC), ("POLICY_PARAMETER", name)];
+            config(&vars).map(|config| config.policy_parameter.unwrap())
+        };
+        for name in ["/my/policy", "My_policy.1-a", &"x".repeat(1011)] {
+            assert_eq!(policy(name), Ok(Parameter { name: name.to_owned(), region: None }));
+        }
+        let region = Some("cn-north-1".to_owned());
+        assert_eq!(policy(ARN), Ok(Parameter { name: ARN.to_owned(), region }));
+        for selected in ["/my/policy:3", "policy:live", &format!("{ARN}:3")] {
+            let fault = policy(selected).unwrap_err();
+            assert!(fault.contains("the newest version is always read"), "{fault}");
+        }
+        let too_long = "x".repeat(1012);
+        let foreign = "arn:aws:sns:eu-west-1:111122223333:alerts";
+        let no_region = "arn:aws:ssm::111122223333:parameter/my/policy";
+        let no_parameter = "arn:aws:ssm:eu-west-1:111122223333:document/my";
+        for name in ["my policy", "/my/{policy}", &too_long, foreign, no_region, no_parameter] {
+            assert!(policy(name).unwrap_err().contains("is no parameter"), "{name}");
+        }
+        let ttl = |seconds| {
+            config(&[("TOPIC_ARN", TOPIC), ("POLICY_TTL_SECONDS", seconds)]).map(|c| c.policy_ttl)
+        };
+        assert_eq!(ttl("0"), Ok(SignedDuration::ZERO));
+        assert_eq!(ttl("86400"), Ok(SignedDuration::from_hours(24)));
     }
 }

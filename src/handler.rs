@@ -123,7 +123,7 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         payload: &[u8],
         invocation: &Invocation<'_>,
     ) -> (Summary, Result<(), HandleError>) {
-        let mut summary = Summary { payload_bytes: payload.len() as u64, ..Summary::default() };
+        let mut summary = Summary::begun(payload, self.policy, invocation.now);
         let outcome = self.run(payload, invocation, &mut summary).await;
         (summary, outcome)
     }
@@ -216,7 +216,8 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         if !shared.is_empty() {
             let incidents: Vec<&Incident> =
                 shared.iter().filter_map(|one| one.finding.incident()).collect();
-            let digest = Message::new(Alert::digest(&incidents, scene.invocation.id));
+            let policy = self.policy.version();
+            let digest = Message::new(Alert::digest(&incidents, scene.invocation.id, policy));
             if digest.alert.truncated {
                 summary.in_short_digest = incidents.iter().map(|one| one.id.clone()).collect();
             }
@@ -247,6 +248,7 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         let account = one.finding.incident().map(|incident| incident.account.as_str());
         let context = Context {
             now: scene.invocation.now,
+            policy: self.policy.version(),
             account_name: account.and_then(|account| self.policy.account_name(account)),
             owner: &scene.batch.owner,
             log_group: &scene.batch.log_group,

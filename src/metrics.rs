@@ -1,4 +1,4 @@
-//! What one invocation did, in one line.
+//! What one invocation did: one line for people who search the log, one for CloudWatch's metrics.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::envelope::Batch;
-use crate::policy::Reason;
+use crate::policy::{Policy, Reason};
 use crate::triage::Triaged;
 
 /// The counts of one invocation. Holds nothing from a record but names of rules.
@@ -39,6 +39,17 @@ pub struct Summary {
     pub in_short_digest: Vec<String>,
     /// Calls of the ledger that failed; what it should have judged was told.
     pub ledger_errors: u64,
+    /// The digest of the policy that judged.
+    pub policy: String,
+    /// The version of the parameter that held its text; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy_version: Option<i64>,
+    /// 1 as long as the newest policy is not the one in force, else 0.
+    pub policy_errors: u64,
+    /// Exemptions of the policy whose last day is past.
+    pub expired_exemptions: u64,
+    /// Whether messages went to the log instead of to people.
+    pub shadow: bool,
     /// Whether it was a control message.
     pub control: bool,
     /// Size of the payload in bytes.
@@ -50,6 +61,17 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// The summary of an invocation that has just begun.
+    pub fn begun(payload: &[u8], policy: &Policy, now: Timestamp) -> Self {
+        Summary {
+            payload_bytes: payload.len() as u64,
+            policy: policy.version().digest.clone(),
+            policy_version: policy.version().parameter,
+            expired_exemptions: policy.expired(now).len() as u64,
+            ..Summary::default()
+        }
+    }
+
     /// Takes over what the batch says of itself.
     pub fn opened(&mut self, batch: &Batch) {
         self.control = batch.control;
@@ -89,8 +111,98 @@ impl Summary {
         // Made of strings and numbers, which always have a JSON form.
         serde_json::to_string(&line).unwrap_or_default()
     }
+
+    /// The metrics of this function, in a line from which CloudWatch makes them (CloudWatch guide,
+    /// "Embedded metric format specification"). It has no `message`, so none takes it for the
+    /// canonical line.
+    pub fn metrics_line(&self, function: &str, now: Timestamp) -> String {
+        let values = [
+            ("PolicyErrors", self.policy_errors),
+            ("ExpiredExemptions", self.expired_exemptions),
+            ("Entries", self.entries),
+            ("Alerts", self.alerts),
+        ];
+        let line = MetricsLine {
+            header: Header {
+                timestamp: now.as_millisecond(),
+                directives: [Directive {
+                    namespace: "regionwatch",
+                    dimensions: [["FunctionName"]],
+                    metrics: values.map(|(name, _)| Metric { name, unit: "Count" }),
+                }],
+            },
+            function_name: function,
+            values: values.into_iter().collect(),
+        };
+        // Made of strings and numbers, which always have a JSON form.
+        serde_json::to_string(&line).unwrap_or_default()
+    }
+}
+
+/// How many metrics there are.
+const METRICS: usize = 4;
+
+#[derive(Serialize)]
+struct MetricsLine<'a> {
+    #[serde(rename = "_aws")]
+    header: Header,
+    #[serde(rename = "FunctionName")]
+    function_name: &'a str,
+    #[serde(flatten)]
+    values: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Header {
+    timestamp: i64,
+    #[serde(rename = "CloudWatchMetrics")]
+    directives: [Directive; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Directive {
+    namespace: &'static str,
+    dimensions: [[&'static str; 1]; 1],
+    metrics: [Metric; METRICS],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metric {
+    name: &'static str,
+    unit: &'static str,
 }
 
 fn by_name(reasons: &BTreeMap<Reason, u64>) -> BTreeMap<String, u64> {
     reasons.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metrics_line_is_in_the_embedded_metric_format() {
+        let summary = Summary { policy_errors: 1, entries: 500, alerts: 3, ..Summary::default() };
+        let now = "2026-11-23T12:00:00.5Z".parse().unwrap();
+        let line = summary.metrics_line("regionwatch", now);
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let names = ["PolicyErrors", "ExpiredExemptions", "Entries", "Alerts"];
+        let metrics = names.map(|name| serde_json::json!({"Name": name, "Unit": "Count"}));
+        let expected = serde_json::json!({
+            "_aws": {
+                "Timestamp": 1_795_435_200_500_u64,
+                "CloudWatchMetrics": [{
+                    "Namespace": "regionwatch",
+                    "Dimensions": [["FunctionName"]],
+                    "Metrics": metrics,
+                }],
+            },
+            "FunctionName": "regionwatch",
+            "PolicyErrors": 1, "ExpiredExemptions": 0, "Entries": 500, "Alerts": 3,
+        });
+        assert_eq!(line, expected);
+    }
 }

@@ -30,6 +30,10 @@ pub struct Alert {
     /// What kind of alert it is, in `kind`, and what belongs to that kind.
     #[serde(flatten)]
     pub body: Body,
+    /// The digest of the policy that judged, as the function logs it.
+    pub policy: String,
+    /// The version of the parameter that held the policy; absent without one.
+    pub policy_version: Option<i64>,
     /// Whether parts were left out so that the message fits.
     pub truncated: bool,
 }

@@ -4,6 +4,7 @@ use std::fmt::{self, Write};
 
 use jiff::Timestamp;
 
+use crate::policy::Version;
 use crate::record::{Outcome, region};
 
 use super::text::gsm;
@@ -37,7 +38,7 @@ pub fn mail(alert: &Alert) -> String {
         Body::Digest(body) => digest(&mut text, alert, body),
         Body::Unreadable(body) => unreadable(&mut text, alert, body),
     };
-    match written {
+    match written.and_then(|()| last_lines(&mut text, alert)) {
         Ok(()) => text,
         // Writing to a String does not fail; the title would still say what happened.
         Err(fmt::Error) => alert.title.clone(),
@@ -100,7 +101,7 @@ fn incident(out: &mut String, alert: &Alert, body: &IncidentBody) -> fmt::Result
     if let Some(mitre) = body.mitre {
         writeln!(out, "MITRE ATT&CK {}, {}: {}", mitre.technique, mitre.name, mitre.url)?;
     }
-    truncated(out, alert)
+    Ok(())
 }
 
 /// `called ec2:RunInstances 2 times and 3 other calls`.
@@ -206,7 +207,7 @@ fn digest(out: &mut String, alert: &Alert, body: &DigestBody) -> fmt::Result {
     let incidents = body.list.iter().map(|line| format!("{}  {}", line.title, line.id));
     let more = (body.list.len() as u64) < body.incidents;
     lines(out, "INCIDENTS", incidents, more)?;
-    truncated(out, alert)
+    writeln!(out)
 }
 
 fn unreadable(out: &mut String, alert: &Alert, body: &UnreadableBody) -> fmt::Result {
@@ -225,8 +226,7 @@ fn unreadable(out: &mut String, alert: &Alert, body: &UnreadableBody) -> fmt::Re
     writeln!(out, "\nWHAT TO DO")?;
     writeln!(out, "  1. Look at the entries: something other than CloudTrail may write there.")?;
     writeln!(out, "  2. If they are CloudTrail's, report them to the maintainers of regionwatch.")?;
-    writeln!(out, "\nReason: unreadable. Incident {}.", alert.id)?;
-    truncated(out, alert)
+    writeln!(out, "\nReason: unreadable. Incident {}.", alert.id)
 }
 
 fn counted_lines(out: &mut String, words: &[Counted]) -> fmt::Result {
@@ -254,7 +254,10 @@ fn incomplete(body: &IncidentBody, list: &str) -> bool {
     body.incomplete.contains(&list)
 }
 
-fn truncated(out: &mut String, alert: &Alert) -> fmt::Result {
+/// What is the same for all alerts: it is the last that anybody reads.
+fn last_lines(out: &mut String, alert: &Alert) -> fmt::Result {
+    let policy = Version { digest: alert.policy.clone(), parameter: alert.policy_version };
+    writeln!(out, "Judged by policy {policy}.")?;
     if alert.truncated { writeln!(out, "Parts were left out so that it fits.") } else { Ok(()) }
 }
 

@@ -1,10 +1,12 @@
 //! Alerts as receivers see them: golden texts, the contract, the limits, the way to silence one.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 use proptest::prelude::*;
 use regionwatch::alert::message::LARGEST;
 use regionwatch::alert::{Alert, Context, FollowUp, Incident, IncidentKey, Message};
-use regionwatch::policy::{Policy, Reason, Severity, Verdict};
+use regionwatch::policy::{Policy, Reason, Severity, Verdict, Version};
 use regionwatch::record::Record;
 use regionwatch::triage::Triage;
 use serde_json::{Value, json};
@@ -15,9 +17,15 @@ fn now() -> Timestamp {
     "2026-11-23T12:00:00Z".parse().unwrap()
 }
 
+fn judge() -> &'static Version {
+    static JUDGE: OnceLock<Version> = OnceLock::new();
+    JUDGE.get_or_init(|| Version { digest: "3f2a9c01d4e5".to_owned(), parameter: Some(7) })
+}
+
 fn context() -> Context<'static> {
     Context {
         now: now(),
+        policy: judge(),
         account_name: Some("production"),
         owner: "111122223333",
         log_group: "trail",
@@ -57,6 +65,27 @@ fn mails_read_as_they_should() {
 fn the_contract_is_stable() {
     let alert: Value = serde_json::from_str(&messages("sensitive-read")[0].json()).unwrap();
     insta::assert_snapshot!("contract", serde_json::to_string_pretty(&alert).unwrap());
+}
+
+#[test]
+fn every_kind_of_alert_names_the_policy_that_judged() {
+    let unreadable = messages("unreadable").remove(0);
+    let root = triaged("root", &Policy::embedded().unwrap());
+    let incidents: Vec<&Incident> = root.incidents.iter().collect();
+    let digest = Message::new(Alert::digest(&incidents, "request", judge()));
+    for message in [&messages("root")[0], &unreadable, &digest] {
+        let alert: Value = serde_json::from_str(&message.json()).unwrap();
+        assert_eq!(alert["policy"], "3f2a9c01d4e5", "{alert}");
+        assert_eq!(alert["policy_version"], 7, "{alert}");
+        let mail = message.mail();
+        assert!(
+            mail.contains("\nJudged by policy 3f2a9c01d4e5 (parameter version 7).\n"),
+            "{mail}"
+        );
+    }
+    let without = Version { parameter: None, ..judge().clone() };
+    let without = Message::new(Alert::digest(&incidents, "request", &without));
+    assert!(without.mail().ends_with("\nJudged by policy 3f2a9c01d4e5.\n"), "{}", without.mail());
 }
 
 #[test]
@@ -213,7 +242,7 @@ fn digest(incidents: usize, text: &str) -> Value {
         })
         .collect();
     let incidents: Vec<&Incident> = incidents.iter().collect();
-    let message = Message::new(Alert::digest(&incidents, "request"));
+    let message = Message::new(Alert::digest(&incidents, "request", judge()));
     assert!(message.size() <= LARGEST, "{}", message.size());
     assert!(message.alert.truncated);
     assert_eq!(texts(&message)["sqs"], message.json());
@@ -225,7 +254,7 @@ fn a_filter_for_any_of_its_incidents_finds_a_digest() {
     let root = triaged("root", &Policy::embedded().unwrap());
     let denied = triaged("denied-by-scp", &Policy::embedded().unwrap());
     let incidents: Vec<&Incident> = root.incidents.iter().chain(&denied.incidents).collect();
-    let message = Message::new(Alert::digest(&incidents, "request"));
+    let message = Message::new(Alert::digest(&incidents, "request", judge()));
     let attributes: Vec<String> = message
         .attributes
         .iter()

@@ -278,3 +278,31 @@ fn the_canonical_line_keeps_its_identities() {
     let by_reason = line["ignored_by"].as_object().unwrap().values();
     assert_eq!(count("ignored"), by_reason.map(|n| n.as_u64().unwrap()).sum::<u64>());
 }
+
+#[test]
+fn the_line_says_which_policy_judged_and_how_many_exemptions_are_over() {
+    let rule = |id: &str, until: &str| {
+        format!("[[exempt]]\nid = \"{id}\"\nreason = \"r\"\nservices = [\"x\"]\nuntil = {until}\n")
+    };
+    let rules = rule("over", "2026-11-22") + &rule("last-day", "2026-11-23");
+    let policy = Policy::with_user_file("mine.toml", &rules).unwrap().with_parameter_version(7);
+    let line = |now: &str| {
+        let (ledger, outbox) = (ledger(), Outbox::open());
+        let limits = Limits::default();
+        let handler = Handler { policy: &policy, ledger: &ledger, publish: &outbox, limits };
+        let now: Timestamp = now.parse().unwrap();
+        let invocation = Invocation { id: "request", now, deadline: now };
+        let (summary, _) = pollster::block_on(handler.handle(&payload("root"), &invocation));
+        serde_json::from_str::<Value>(&summary.line("request", now, None)).unwrap()
+    };
+    let last_second = line("2026-11-23T23:59:59Z");
+    assert_eq!(last_second["policy"], policy.version().digest);
+    assert_eq!(last_second["policy_version"], 7);
+    assert_eq!((&last_second["policy_errors"], &last_second["shadow"]), (&json!(0), &json!(false)));
+    assert_eq!(last_second["expired_exemptions"], 1);
+    assert_eq!(line("2026-11-24T00:00:00Z")["expired_exemptions"], 2);
+    assert_eq!(policy.expired("2026-11-24T00:00:00Z".parse().unwrap()), ["over", "last-day"]);
+    let (default, _) = handle(&payload("root"), &ledger(), &Outbox::open());
+    let default = default.line("request", "2026-11-23T12:00:00Z".parse().unwrap(), None);
+    assert!(!default.contains("policy_version"), "{default}");
+}

@@ -68,7 +68,7 @@ fn every_setting_of_the_template_is_one_that_the_function_knows() {
     for line in variables.lines().take_while(|line| line.starts_with("          ")) {
         names.push(line.trim().split(':').next().unwrap());
     }
-    assert!(names.contains(&"TOPIC_ARN") && names.contains(&"APPROVED_REGIONS"), "{names:?}");
+    assert!(names.contains(&"TOPIC_ARN") && names.contains(&"POLICY_PARAMETER"), "{names:?}");
     for name in names {
         assert!(config.contains(&format!("\"{name}\"")), "config does not know {name}");
     }

@@ -23,3 +23,5 @@ mod oracle;
 mod policy;
 mod properties;
 mod samples;
+mod standing;
+mod template;

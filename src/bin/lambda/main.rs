@@ -2,17 +2,20 @@
 
 #![recursion_limit = "256"] // the SDK's futures nest deeper than the default
 
+mod function;
+mod shadow;
+
+use std::fmt::Display;
 use std::process::ExitCode;
 
-use jiff::{SignedDuration, Timestamp};
-use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use function::Function;
+use jiff::Timestamp;
+use lambda_runtime::{LambdaEvent, service_fn};
 use regionwatch::aws::SnsPublisher;
-use regionwatch::config::Config;
-use regionwatch::handler::{Handler, Invocation, Limits};
-use regionwatch::ledger::InMemoryLedger;
-use regionwatch::metrics::Summary;
-use regionwatch::policy::Policy;
+use regionwatch::config::{Config, Outlet};
+use regionwatch::publish::Publish;
 use serde_json::value::RawValue;
+use shadow::Shadow;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -20,81 +23,34 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     start_logs();
-    let function = match Function::start().await {
-        Ok(function) => function,
-        Err(fault) => {
-            tracing::error!(%fault, "the function cannot start");
-            return ExitCode::FAILURE;
-        }
-    };
-    let handler = service_fn(|event: LambdaEvent<Box<RawValue>>| function.handle(event));
-    match lambda_runtime::run(handler).await {
+    match start().await {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(%error, "the Lambda runtime ended");
-            ExitCode::FAILURE
-        }
+        Err(code) => code,
     }
 }
 
-/// What lives as long as the container.
-struct Function {
-    policy: Policy,
-    ledger: InMemoryLedger,
-    publish: SnsPublisher,
-    limits: Limits,
-}
-
-impl Function {
-    async fn start() -> Result<Self, Box<dyn std::error::Error>> {
-        let config = Config::from_vars(environment)?;
-        let mut policy = Policy::embedded()?;
-        if let Some(approved) = config.approved_regions {
-            policy = policy.with_approved_regions(approved);
-        }
-        Ok(Function {
-            policy,
-            ledger: InMemoryLedger::new(config.window),
-            publish: SnsPublisher::new(config.topic).await,
-            limits: config.limits,
-        })
-    }
-
-    /// Answers with the summary, which whoever invokes the function by hand will want to see.
-    async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Summary, Diagnostic> {
-        let handler = Handler {
-            policy: &self.policy,
-            ledger: &self.ledger,
-            publish: &self.publish,
-            limits: self.limits,
-        };
-        let id = event.context.request_id.as_str();
-        let now = now();
-        let deadline = deadline(&event.context, now);
-        let payload = event.payload.get().as_bytes();
-        let invocation = Invocation { id, now, deadline };
-        let (summary, outcome) = handler.handle(payload, &invocation).await;
-        let fault = outcome.as_ref().err().map(ToString::to_string);
-        print_line(&summary.line(id, now, fault.as_deref()));
-        match outcome {
-            Ok(()) => Ok(summary),
-            Err(error) => Err(Diagnostic {
-                error_type: error.kind().to_owned(),
-                error_message: error.to_string(),
-            }),
-        }
+/// Reads the settings, and serves with the outlet that they name.
+async fn start() -> Result<(), ExitCode> {
+    let config = Config::from_vars(environment).map_err(cannot_start)?;
+    match config.outlet.clone() {
+        Outlet::Topic(topic) => serve(config, SnsPublisher::new(topic).await).await,
+        Outlet::Shadow => serve(config, Shadow).await,
     }
 }
 
-/// When Lambda ends the invocation. `cargo lambda watch` names a moment in 1970; then the function
-/// has the time that the template gives it.
-fn deadline(context: &Context, now: Timestamp) -> Timestamp {
-    let deadline = Timestamp::try_from(context.deadline());
-    deadline.ok().filter(|deadline| *deadline > now).unwrap_or(now + TIMEOUT)
+async fn serve<P: Publish>(config: Config, publish: P) -> Result<(), ExitCode> {
+    let function = Function::start(config, publish).await.map_err(cannot_start)?;
+    let handler = service_fn(|event: LambdaEvent<Box<RawValue>>| function.handle(event));
+    lambda_runtime::run(handler).await.map_err(|error| {
+        tracing::error!(%error, "the Lambda runtime ended");
+        ExitCode::FAILURE
+    })
 }
 
-/// The function's timeout in the template.
-const TIMEOUT: SignedDuration = SignedDuration::from_secs(60);
+fn cannot_start(fault: impl Display) -> ExitCode {
+    tracing::error!(%fault, "the function cannot start");
+    ExitCode::FAILURE
+}
 
 /// JSON lines, as the function's log group wants them; Lambda names the level.
 fn start_logs() {

@@ -257,6 +257,7 @@ impl<'a> Report<'a> {
         let alert = |incident: &Incident| {
             let context = Context {
                 now: now(),
+                policy: policy.version(),
                 account_name: policy.account_name(&incident.account),
                 owner: "",
                 log_group: "",

@@ -25,6 +25,10 @@ pub struct Invoked {
     pub outcome: Result<Value, Fault>,
     /// The one line that it logs of each invocation.
     pub line: Value,
+    /// The line behind it, from which CloudWatch makes metrics.
+    pub metrics: Value,
+    /// What it logged before, since the invocation before.
+    pub before: Vec<Value>,
 }
 
 impl Function {
@@ -42,20 +46,24 @@ impl Function {
         self.invoked += 1;
         let id = format!("request-{}", self.invoked);
         let outcome = self.api.invoke(&id, payload);
-        let line = self.canonical_line(&id);
+        let mut before = Vec::new();
+        let line = loop {
+            let line = self.next_line();
+            if line["message"] == "invocation" {
+                break line;
+            }
+            before.push(line);
+        };
+        assert_eq!(line["request_id"], id);
         adds_up(&line);
-        Invoked { outcome, line }
+        let metrics = self.next_line();
+        assert!(metrics["_aws"].is_object(), "{metrics}");
+        Invoked { outcome, line, metrics, before }
     }
 
-    fn canonical_line(&self, id: &str) -> Value {
-        loop {
-            let line = self.log.recv_timeout(PATIENCE).expect("no line about the invocation");
-            let line: Value = serde_json::from_str(&line).expect("a line of the log is no JSON");
-            if line["message"] == "invocation" {
-                assert_eq!(line["request_id"], id);
-                return line;
-            }
-        }
+    fn next_line(&self) -> Value {
+        let line = self.log.recv_timeout(PATIENCE).expect("no line about the invocation");
+        serde_json::from_str(&line).expect("a line of the log is no JSON")
     }
 
     /// The most memory that the function ever had, in KiB.
@@ -63,6 +71,13 @@ impl Function {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         peak.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+    }
+}
+
+impl Invoked {
+    /// The lines of this level that were logged before its own.
+    pub fn at_level(&self, level: &str) -> Vec<&Value> {
+        self.before.iter().filter(|line| line["level"] == level).collect()
     }
 }
 

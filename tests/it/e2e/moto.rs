@@ -79,6 +79,13 @@ impl Moto {
         Topic { arn, queue, moto: self }
     }
 
+    /// Writes a parameter, and gives the version that it then has.
+    pub fn put_parameter(&self, name: &str, kind: &str, text: &str) -> i64 {
+        let parameter = json!({"Name": name, "Type": kind, "Value": text, "Overwrite": true});
+        let put = self.json("ssm", "AmazonSSM.PutParameter", &parameter);
+        put["Version"].as_i64().unwrap()
+    }
+
     /// A subscription payload that is not of our making: the messages are put into a log group
     /// whose subscription filter feeds a stream, and the payload is read from that.
     pub fn subscription_payload(&self, name: &str, messages: &[String]) -> Vec<u8> {

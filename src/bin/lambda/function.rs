@@ -1,0 +1,123 @@
+//! What lives as long as the container, and one invocation of it.
+
+use jiff::{SignedDuration, Timestamp};
+use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use regionwatch::aws::SsmPolicy;
+use regionwatch::config::{Config, Outlet};
+use regionwatch::handler::{Handler, Invocation, Limits};
+use regionwatch::ledger::InMemoryLedger;
+use regionwatch::metrics::Summary;
+use regionwatch::policy::Policy;
+use regionwatch::publish::Publish;
+use regionwatch::standing::{News, Refusal, Standing};
+use serde_json::value::RawValue;
+
+use crate::{environment, now, print_line};
+
+/// What lives as long as the container.
+pub struct Function<P> {
+    standing: Standing<SsmPolicy>,
+    ledger: InMemoryLedger,
+    publish: P,
+    limits: Limits,
+    shadow: bool,
+    /// The function's own name, for its metrics.
+    name: String,
+}
+
+impl<P: Publish> Function<P> {
+    /// Reads the policy and tells what is new about it.
+    pub async fn start(config: Config, publish: P) -> Result<Self, Box<dyn std::error::Error>> {
+        let (approved, now) = (config.approved_regions, now());
+        let (standing, news) = match config.policy_parameter {
+            None => Standing::embedded(approved, now)?,
+            Some(parameter) => {
+                let source = SsmPolicy::new(parameter).await;
+                Standing::start(source, config.policy_ttl, approved, now).await?
+            }
+        };
+        news.iter().for_each(|news| tell(news, now));
+        Ok(Function {
+            standing,
+            ledger: InMemoryLedger::new(config.window),
+            publish,
+            limits: config.limits,
+            shadow: config.outlet == Outlet::Shadow,
+            name: environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
+        })
+    }
+
+    /// Answers with the summary, which whoever invokes the function by hand will want to see.
+    pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Summary, Diagnostic> {
+        let id = event.context.request_id.as_str();
+        let now = now();
+        let deadline = deadline(&event.context, now);
+        let in_force = self.standing.current(now).await;
+        in_force.news.iter().for_each(|news| tell(news, now));
+        let handler = Handler {
+            policy: &in_force.policy,
+            ledger: &self.ledger,
+            publish: &self.publish,
+            limits: self.limits,
+        };
+        let payload = event.payload.get().as_bytes();
+        let (mut summary, outcome) =
+            handler.handle(payload, &Invocation { id, now, deadline }).await;
+        summary.policy_errors = in_force.errors;
+        summary.shadow = self.shadow;
+        let fault = outcome.as_ref().err().map(ToString::to_string);
+        print_line(&summary.line(id, now, fault.as_deref()));
+        print_line(&summary.metrics_line(&self.name, now));
+        match outcome {
+            Ok(()) => Ok(summary),
+            Err(error) => Err(Diagnostic {
+                error_type: error.kind().to_owned(),
+                error_message: error.to_string(),
+            }),
+        }
+    }
+}
+
+/// One line for each thing that is new about the policy.
+fn tell(news: &News, now: Timestamp) {
+    match news {
+        News::TakenUp(policy) => tell_taken_up(policy, now),
+        News::Refused(refusal) => {
+            let (name, version) = match refusal {
+                Refusal::Unreadable { name, .. } => (name, None),
+                Refusal::Invalid { name, version, .. } => (name, Some(*version)),
+            };
+            tracing::error!(
+                parameter = name,
+                parameter_version = version,
+                fault = %refusal,
+                "the newest policy is not in force, the last good one is"
+            );
+        }
+    }
+}
+
+fn tell_taken_up(policy: &Policy, now: Timestamp) {
+    let version = policy.version();
+    let (digest, parameter) = (version.digest.as_str(), version.parameter);
+    tracing::info!(policy = digest, policy_version = parameter, "policy in force");
+    let expired = policy.expired(now);
+    if !expired.is_empty() {
+        tracing::warn!(
+            policy = digest,
+            policy_version = parameter,
+            exemptions = expired.join(", "),
+            "exemptions have expired and silence nothing any more"
+        );
+    }
+}
+
+/// When Lambda ends the invocation. `cargo lambda watch` names a moment in 1970; then the function
+/// has the time that the template gives it.
+fn deadline(context: &Context, now: Timestamp) -> Timestamp {
+    let deadline = Timestamp::try_from(context.deadline());
+    deadline.ok().filter(|deadline| *deadline > now).unwrap_or(now + TIMEOUT)
+}
+
+/// The function's timeout in the template.
+const TIMEOUT: SignedDuration = SignedDuration::from_secs(60);

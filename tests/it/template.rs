@@ -1,0 +1,113 @@
+//! The starter policy in the template, as a stack writes it.
+
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+use regionwatch::metrics::Summary;
+use regionwatch::policy::{Policy, Reason, Severity, Verdict};
+use regionwatch::record::Record;
+use serde_json::{Value, json};
+
+fn template() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("template.yaml")).unwrap()
+}
+
+/// The text that CloudFormation would make of these parameters of the stack.
+fn starter(approved_regions: &str, log_group: &str) -> String {
+    const INDENTATION: &str = "          ";
+    let template = template();
+    let (_, value) = template.split_once("      Value: !Sub\n        - |\n").unwrap();
+    let (value, variables) = value.split_once("        - Regions: ").unwrap();
+    assert!(variables.starts_with(r#"!Join ['", "', !Split [",", !Ref ApprovedRegions]]"#));
+    let regions = approved_regions.split(',').collect::<Vec<_>>().join("\", \"");
+    let line = |line: &str| format!("{}\n", line.strip_prefix(INDENTATION).unwrap_or_default());
+    let text: String = value.lines().map(line).collect();
+    let text = text.replace("${Regions}", &regions).replace("${LogGroupName}", log_group);
+    assert!(!text.contains("${"), "{text}");
+    text
+}
+
+fn policy(text: &str) -> Policy {
+    Policy::with_user_file("starter", text).unwrap_or_else(|faults| panic!("{faults}\nin\n{text}"))
+}
+
+fn verdict(policy: &Policy, call: &str, log_group: &str) -> Verdict {
+    let record = json!({
+        "eventSource": "logs.amazonaws.com", "eventName": call, "awsRegion": "us-east-1",
+        "recipientAccountId": "111122223333", "readOnly": false,
+        "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/mateo"},
+        "requestParameters": {"logGroupName": log_group},
+    });
+    policy.judge(&Record::parse(&record.to_string()).unwrap(), "111122223333")
+}
+
+#[test]
+fn the_starter_policy_watches_the_log_group_of_the_trail() {
+    let policy = policy(&starter("us-east-1,us-west-2", "aws/trail#1"));
+    let watched = |call: &str| verdict(&policy, call, "aws/trail#1");
+    let by = |id: &str, severity| Verdict::Alert(Reason::Watched(id.into()), severity);
+    assert_eq!(watched("DeleteLogGroup"), by("own-log-group", Severity::Critical));
+    assert_eq!(watched("DeleteSubscriptionFilter"), by("own-log-group", Severity::Critical));
+    assert_eq!(watched("PutSubscriptionFilter"), by("own-subscription", Severity::High));
+
+    let approved = Verdict::Ignore(Reason::ApprovedRegion);
+    assert_eq!(watched("PutRetentionPolicy"), approved);
+    for call in ["DeleteLogGroup", "DeleteSubscriptionFilter", "PutSubscriptionFilter"] {
+        assert_eq!(verdict(&policy, call, "aws/trail#12"), approved, "{call}");
+    }
+}
+
+#[test]
+fn the_starter_policy_approves_the_regions_of_the_stack() {
+    for (given, approved) in [
+        ("us-east-1", "us-east-1"),
+        ("us-east-1,us-west-2", "us-east-1, us-west-2"),
+        ("eu-* , us-gov-west-?", "eu-*, us-gov-west-?"),
+    ] {
+        let policy = policy(&starter(given, "trail"));
+        assert_eq!(policy.approved_for("111122223333").to_string(), approved);
+    }
+}
+
+#[test]
+fn the_examples_in_the_starter_policy_are_rules_that_work() {
+    let is_example = |line: &str| line.starts_with('[') || line.contains(" = ");
+    let uncommented = |line: &str| match line.strip_prefix("# ") {
+        Some(example) if is_example(example) => format!("{example}\n"),
+        _ => format!("{line}\n"),
+    };
+    let text: String = starter("us-east-1", "trail").lines().map(uncommented).collect();
+    let policy = policy(&text);
+    assert_eq!(policy.account_name("111122223333"), Some("production"));
+    assert_eq!(policy.approved_for("111122223333").to_string(), "eu-central-1");
+    let day_after: Timestamp = "2027-07-01T00:00:00Z".parse().unwrap();
+    assert_eq!(policy.expired(day_after), ["backup-copies"]);
+}
+
+#[test]
+fn the_starter_policy_fits_a_standard_parameter() {
+    // 4 KB (Systems Manager guide, "Managing parameter tiers"), with the longest name of a group.
+    let text = starter("us-east-1,us-west-2,eu-central-1,eu-west-1", &"x".repeat(512));
+    assert!(text.len() <= 4096, "{} bytes", text.len());
+}
+
+#[test]
+fn the_alarm_on_the_policy_watches_a_metric_of_the_function() {
+    let template = template();
+    let (_, alarm) = template.split_once("  PolicyAlarm:\n").unwrap();
+    let setting = |name: &str| {
+        let line = alarm.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap();
+        line.trim_start_matches(':').split('#').next().unwrap().trim().to_owned()
+    };
+    let line = Summary::default().metrics_line("f", "2026-11-23T12:00:00Z".parse().unwrap());
+    let line: Value = serde_json::from_str(&line).unwrap();
+    let directive = &line["_aws"]["CloudWatchMetrics"][0];
+    assert_eq!(directive["Namespace"], setting("Namespace"));
+    let dimension = directive["Dimensions"][0][0].as_str().unwrap();
+    assert!(setting("Dimensions").starts_with(&format!("[{{ Name: {dimension},")));
+    let metric = setting("MetricName");
+    let metrics = directive["Metrics"].as_array().unwrap();
+    assert!(metrics.iter().any(|known| known["Name"] == metric), "{metric}");
+    assert!(line[&metric].is_u64());
+}
