@@ -37,7 +37,7 @@ pub struct Step {
     /// What became of it.
     pub answer: Answer,
     /// What was seen.
-    pub seen: String,
+    pub seen: Vec<String>,
 }
 
 /// What became of a question.
@@ -191,8 +191,7 @@ impl Walk<'_> {
         let told = |watch: &&Watch| {
             format!("{} ({}{}): {}", watch.id, watch.severity, self.place(&watch.id), watch.reason)
         };
-        let seen = watches.iter().map(told).collect::<Vec<_>>().join("; ");
-        self.step(2, question, Answer::Candidate, seen);
+        self.steps(2, question, Answer::Candidate, watches.iter().map(told).collect());
     }
 
     /// What was seen, or why nobody asked.
@@ -298,10 +297,10 @@ impl Walk<'_> {
 
     fn exempted(&mut self, call: &Call<'_>) {
         let (answer, seen) = match self.policy.exempting(call, None) {
-            Some(exempt) => (Answer::Decides, self.exempt(exempt)),
+            Some(exempt) => (Answer::Decides, vec![self.exempt(exempt)]),
             None => (Answer::No, self.near_misses(call, None)),
         };
-        self.step(10, "Is it exempt?", answer, seen);
+        self.steps(10, "Is it exempt?", answer, seen);
     }
 
     /// Each watch needs an exemption that names it.
@@ -311,12 +310,11 @@ impl Walk<'_> {
         match watches.iter().find(|watch| silences(watch).is_none()) {
             Some(told) => {
                 let seen = self.near_misses(call, Some(told));
-                self.step(10, question, Answer::No, seen);
+                self.steps(10, question, Answer::No, seen);
             }
             None => {
                 let by = watches.iter().filter_map(silences).map(|exempt| self.exempt(exempt));
-                let seen = by.collect::<Vec<_>>().join("; ");
-                self.step(10, question, Answer::Decides, seen);
+                self.steps(10, question, Answer::Decides, by.collect());
             }
         }
     }
@@ -327,7 +325,7 @@ impl Walk<'_> {
     }
 
     /// Exemptions that nearly match: all but one thing of each is right.
-    fn near_misses(&self, call: &Call<'_>, watch: Option<&Watch>) -> String {
+    fn near_misses(&self, call: &Call<'_>, watch: Option<&Watch>) -> Vec<String> {
         let miss = |exempt: &Exempt| {
             let misses = misses(exempt, call, watch);
             match misses.as_slice() {
@@ -337,10 +335,10 @@ impl Walk<'_> {
         };
         let near: Vec<String> = self.policy.exempts().filter_map(miss).take(MOST_NAMED).collect();
         let ids: Vec<&str> = self.policy.exempts().map(|exempt| &**exempt.id()).collect();
-        match (near.as_slice(), ids.as_slice()) {
-            ([], []) => "there is no exemption".to_owned(),
-            ([], ids) => format!("none of {}", few(ids)),
-            (near, _) => near.join("; "),
+        match ids.as_slice() {
+            _ if !near.is_empty() => near,
+            [] => vec!["there is no exemption".to_owned()],
+            ids => vec![format!("none of {}", few(ids))],
         }
     }
 
@@ -349,6 +347,10 @@ impl Walk<'_> {
     }
 
     fn step(&mut self, number: u8, question: &'static str, answer: Answer, seen: String) {
+        self.steps(number, question, answer, vec![seen]);
+    }
+
+    fn steps(&mut self, number: u8, question: &'static str, answer: Answer, seen: Vec<String>) {
         self.steps.push(Step { number, question, answer, seen });
     }
 }

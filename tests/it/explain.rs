@@ -29,11 +29,13 @@ fn policy(text: &str) -> (tempfile::TempDir, String) {
     (folder, path)
 }
 
-/// What is printed, without the days that depend on today and the folder of this run.
+/// What is printed, without what depends on today, on the folder of this run, and on every comment
+/// of the default policy.
 fn lasting(output: &Output, folder: &str) -> String {
     let text = stdout(output).replace(folder, "");
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("until = "));
-    lines.map(str::trim_end).collect::<Vec<_>>().join("\n")
+    let lines = lines.map(|line| line.split(", policy ").next().unwrap().trim_end());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn explained(arguments: &[&str]) -> String {

@@ -163,7 +163,7 @@ impl Explained {
             number: 1,
             question: "Is it no call at all?",
             answer: Answer::Decides,
-            seen: fault.to_owned(),
+            seen: vec![fault.to_owned()],
         };
         Explained {
             title: NO_RECORD.to_owned(),
@@ -187,7 +187,7 @@ impl Explained {
     fn made_harmless(mut self) -> Self {
         self.explanation.because = harmless(&self.explanation.because);
         for step in &mut self.explanation.steps {
-            step.seen = clean(&step.seen, LONGEST_SEEN);
+            step.seen.iter_mut().for_each(|seen| *seen = harmless(seen));
         }
         self
     }
@@ -228,7 +228,8 @@ impl Explained {
         };
         let time = self.time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
         let id = self.event_id.as_ref().map(|id| format!("eventID {id}"));
-        [Some(account), time, id].into_iter().flatten().collect::<Vec<_>>().join(", ")
+        let policy = (!self.policy.is_empty()).then(|| format!("policy {}", self.policy));
+        [Some(account), time, id, policy].into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -244,7 +245,8 @@ fn line(step: &Step) -> String {
         Answer::No => ("no", ' '),
         Answer::NotAsked => ("--", ' '),
     };
-    format!("{mark} {:>2}  {:<40}  {answer:<3}  {}", step.number, step.question, step.seen)
+    let seen = step.seen.join(&format!("\n{:52}", ""));
+    format!("{mark} {:>2}  {:<40}  {answer:<3}  {seen}", step.number, step.question)
 }
 
 fn harmless(text: &str) -> String {
