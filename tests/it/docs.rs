@@ -54,11 +54,15 @@ fn fences_of(page: &'static str, text: &str) -> Vec<Fence> {
 /// What is wrong with a block; nothing, it is hoped.
 fn faults(fence: &Fence) -> Vec<String> {
     let Fence { page, heading, text } = fence;
-    let policy = match Policy::with_user_file(page, text) {
-        Ok(policy) => policy,
-        Err(faults) => return vec![format!("{page}, {heading}: {faults}")],
-    };
-    let mut faults = Vec::new();
+    match Policy::with_user_file(page, text) {
+        Ok(policy) => misjudged(fence, &policy),
+        Err(faults) => vec![format!("{page}, {heading}: {faults}")],
+    }
+}
+
+/// The examples of a block that a policy judges otherwise.
+fn misjudged(Fence { page, heading, text }: &Fence, policy: &Policy) -> Vec<String> {
+    let mut misjudged = Vec::new();
     for (_, example) in PolicyFile::parse(page, text).unwrap().examples() {
         let texts = match &example.records {
             ExampleRecords::Text(text) => vec![text.clone()],
@@ -70,11 +74,12 @@ fn faults(fence: &Fence) -> Vec<String> {
             let verdict = verdict.unwrap_or(Verdict::Reject);
             if !example.expects(&verdict) {
                 let (name, expected) = (&example.name, example.expected());
-                faults.push(format!("{page}, {heading}: {name}: {expected} is judged {verdict}"));
+                misjudged
+                    .push(format!("{page}, {heading}: {name}: {expected} is judged {verdict}"));
             }
         }
     }
-    faults
+    misjudged
 }
 
 /// A list of keys, as the source has it.
@@ -105,6 +110,21 @@ fn every_recipe_shows_that_it_works() {
         let file = PolicyFile::parse("docs/policy.md", text).unwrap();
         let verdicts: BTreeSet<_> = file.examples().map(|(_, example)| example.verdict).collect();
         assert!(verdicts.contains("alert") && verdicts.contains("ignore"), "{heading}: one side");
+    }
+}
+
+/// Else its examples would show nothing.
+#[test]
+fn every_policy_on_the_page_makes_a_difference() {
+    let default = Policy::embedded().unwrap();
+    for fence in fences().iter().filter(|fence| fence.page == "docs/policy.md") {
+        let says: toml::Table = toml::from_str(&fence.text).unwrap();
+        let only_examples = says.keys().eq(["example"]);
+        assert!(
+            only_examples || !misjudged(fence, &default).is_empty(),
+            "{}: the default policy judges its examples alike",
+            fence.heading
+        );
     }
 }
 
