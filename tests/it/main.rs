@@ -13,6 +13,7 @@ mod alert;
 mod cli;
 mod corpus;
 mod differential;
+mod docs;
 mod e2e;
 mod explain;
 mod handler;

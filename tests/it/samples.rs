@@ -31,7 +31,7 @@ fn messages(payload: &[u8]) -> Vec<String> {
 }
 
 /// The records of a file, as text.
-fn records(path: &Path) -> Vec<String> {
+pub fn records(path: &Path) -> Vec<String> {
     let mut records = Vec::new();
     let read = source::read(fs::File::open(path).unwrap(), |item| {
         records.push(match item {
