@@ -10,6 +10,7 @@ use crate::record::Outcome;
 use crate::record::principal::SHARED_ROLES;
 
 use super::Incident;
+use super::incident::id_of;
 
 /// Why this is an alert: a sentence for each kind of reason.
 pub fn why(incident: &Incident) -> String {
@@ -99,7 +100,10 @@ const PROPOSED_DAYS: i64 = 90;
 /// a shape that no policy takes.
 pub fn exempt(incident: &Incident, now: Timestamp) -> String {
     let Some(principal) = &incident.who.pattern else { return String::new() };
-    let distinct: String = incident.id.chars().take(6).collect();
+    // What the same principal does next is another rule.
+    let mut distinct = vec![incident.id.as_str()];
+    distinct.extend(incident.calls.words.keys().map(String::as_str));
+    let distinct: String = id_of(&distinct).chars().take(6).collect();
     let (who, region) = (slug(&incident.who.name), slug(&incident.region));
     let id = format!("{who}-in-{region}-{distinct}");
     let mut rule = vec![

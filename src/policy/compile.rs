@@ -198,7 +198,14 @@ impl Faults {
         for exempt in &keys.exempts {
             for id in exempt.value.watches.iter().filter(|id| !known.contains(&id.as_str())) {
                 let what = format!("exempt `{}` names the watch", exempt.value.rule_id());
-                self.unknown(&exempt.place, id, &known, &what);
+                match keys.drop_rules.iter().find(|dropped| dropped.value == *id) {
+                    Some(dropped) => {
+                        let what = format!("{what} `{id}`, which is not there any more");
+                        let hint = format!("drop_rules takes it out at {}", dropped.place);
+                        self.add(&exempt.place, what, Some(hint));
+                    }
+                    None => self.unknown(&exempt.place, id, &known, &what),
+                }
             }
         }
     }

@@ -66,9 +66,14 @@ impl<'t> Reader<'t> {
         if get(table, "verdict").is_none() {
             self.fault(span.clone(), "`verdict` is missing".to_owned(), Some(ONE_OF_VERDICTS));
         }
-        let reason = get(table, "reason").and_then(|item| self.string(item));
+        let word = verdict.as_ref().map(|verdict| verdict.value);
+        let reason = get(table, "reason").and_then(|item| self.reason(item, word?));
         let severities = Severity::ALL.map(|severity| (severity.as_str(), severity));
         let severity = self.choice_of(table, "severity", &severities);
+        if let (Some(severity), Some("ignore" | "reject")) = (&severity, word) {
+            let what = "only an alert has a severity".to_owned();
+            self.fault_at(severity.place.clone(), what, Some("leave it out, or expect an alert"));
+        }
         let records = match (get(table, "record"), get(table, "file")) {
             (Some(record), None) => self.record(record),
             (None, Some(file)) => self.string(file).map(ExampleRecords::File),
@@ -87,6 +92,25 @@ impl<'t> Reader<'t> {
         })
     }
 
+    /// A reason that the verdict can have.
+    fn reason(&mut self, item: Item<'_, 't>, verdict: &str) -> Option<String> {
+        let reason = self.string(item)?;
+        let known = match verdict {
+            "alert" => REASONS_TO_ALERT,
+            "ignore" => REASONS_TO_IGNORE,
+            _ => &["unreadable"],
+        };
+        let holds = |known: &&str| match known.strip_suffix("ID") {
+            Some(kind) => reason.len() > kind.len() && reason.starts_with(kind),
+            None => *known == reason,
+        };
+        if !known.iter().any(|known| holds(known)) {
+            let what = format!("`{reason}` is no reason to {verdict}");
+            self.fault(item.span(), what, Some(&format!("it is one of {}", known.join(", "))));
+        }
+        Some(reason)
+    }
+
     fn record(&mut self, item: Item<'_, 't>) -> Option<ExampleRecords> {
         if let Some(text) = item.get_ref().as_str() {
             return Some(ExampleRecords::Text(text.to_owned()));
@@ -99,6 +123,16 @@ impl<'t> Reader<'t> {
     }
 }
 
+const REASONS_TO_ALERT: &[&str] = &["mutating-call", "sensitive-read", "watched:ID"];
+const REASONS_TO_IGNORE: &[&str] = &[
+    "approved-region",
+    "aws-service",
+    "exempt:ID",
+    "global-service",
+    "not-an-api-call",
+    "read-only",
+    "sign-in",
+];
 const ONE_OF_VERDICTS: &str = "it is one of alert, ignore, reject";
 
 /// A TOML value as CloudTrail would write it; times are strings there.

@@ -34,40 +34,27 @@ pub struct Step {
     pub number: u8,
     /// The question.
     pub question: &'static str,
-    /// What became of it.
-    pub answer: Answer,
+    /// The answer; `None` where it makes no difference, so that nobody asked.
+    pub answer: Option<bool>,
+    /// Whether this is the answer that the verdict's reason names: it is for one step.
+    pub decides: bool,
     /// What was seen.
     pub seen: Vec<String>,
-}
-
-/// What became of a question.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Answer {
-    /// It decides.
-    Decides,
-    /// It makes a candidate for an alert.
-    Candidate,
-    /// It does not apply: the next one is asked.
-    No,
-    /// The policy or an earlier answer makes it needless.
-    NotAsked,
 }
 
 impl Policy {
     /// Why a record is judged as it is. `keys` is what this policy was made of.
     pub fn explain(&self, keys: &Keys, record: &Record<'_>, batch_owner: &str) -> Explanation {
-        let mut walk = Walk { policy: self, keys, steps: Vec::new() };
         let verdict = self.judge(record, batch_owner);
-        let severity_because = match walk.is_call(record) {
-            false => String::new(),
-            true => {
-                let call = Call::of(record, batch_owner);
-                walk.call(&call);
-                self.severity_in_words(&call, &verdict)
-            }
-        };
-        Explanation { because: self.because(record, &verdict), steps: walk.steps, severity_because }
+        let mut walk = Walk { policy: self, keys, verdict: &verdict, steps: Vec::new() };
+        let mut severity_because = String::new();
+        if walk.is_call(record) {
+            let call = Call::of(record, batch_owner);
+            walk.call(&call);
+            severity_because = self.severity_in_words(&call, &verdict);
+        }
+        let steps = walk.steps;
+        Explanation { because: self.because(record, &verdict), steps, severity_because }
     }
 
     fn because(&self, record: &Record<'_>, verdict: &Verdict) -> String {
@@ -99,27 +86,26 @@ impl Policy {
         }
     }
 
-    /// `low, since it was denied (a mutating call is high)`.
+    /// `low, since the outcome is denied (AccessDenied); a mutating call is high`.
     fn severity_in_words(&self, call: &Call<'_>, verdict: &Verdict) -> String {
         let Verdict::Alert(reason, severity) = verdict else { return String::new() };
-        let (kind, start) = match reason {
-            Reason::Watched(id) => {
-                let watch = self.watches().find(|watch| watch.id == *id);
-                ("what this watch tells", watch.map_or(*severity, Watch::severity))
-            }
-            Reason::SensitiveRead => ("a sensitive read", Severity::Medium),
-            _ => ("a mutating call", Severity::High),
+        let watch = self.watches().find(|watch| *reason == Reason::Watched(watch.id.clone()));
+        let (rule, start) = match (watch, reason) {
+            (Some(watch), _) => (format!("the watch {} says", watch.id), watch.severity),
+            (None, Reason::SensitiveRead) => ("a sensitive read is".to_owned(), Severity::Medium),
+            (None, _) => ("a mutating call is".to_owned(), Severity::High),
         };
         let mut causes = Vec::new();
-        if severity_without_root(call, start, matches!(reason, Reason::Watched(_))) != start {
-            causes.push(format!("since the outcome is `{}`", call.outcome));
+        if severity_without_root(call, start, watch.is_some()) != start {
+            let code = call.record.error_code.as_deref().unwrap_or_default();
+            causes.push(format!("since the outcome is {} ({code})", call.outcome));
         }
         if call.record.user_identity.is("Root") {
             causes.push("raised because root acts".to_owned());
         }
         match causes.is_empty() {
-            true => format!("{severity}, as {kind} is"),
-            false => format!("{severity}, {} ({kind} is {start})", causes.join(" and ")),
+            true => format!("{severity}, as {rule}"),
+            false => format!("{severity}, {}; {rule} {start}", causes.join(" and ")),
         }
     }
 }
@@ -127,26 +113,27 @@ impl Policy {
 struct Walk<'p> {
     policy: &'p Policy,
     keys: &'p Keys,
+    verdict: &'p Verdict,
     steps: Vec<Step>,
 }
 
 impl Walk<'_> {
     fn is_call(&mut self, record: &Record<'_>) -> bool {
-        let question = "Is it no call at all?";
+        let question = "Is there a call to judge?";
         let (name, source) = (record.event_name.as_deref(), record.event_source.as_deref());
         if let (Some(_), Some(_)) = (name, source) {
             let seen = format!("{}:{}", record.service(), record.name());
-            self.step(1, question, Answer::No, seen);
+            self.step(1, question, Some(true), vec![seen]);
             return true;
         }
-        let field = |name, value: Option<&str>| format!("{name} is {}", quoted(value));
+        let field = |name, value: Option<&str>| format!("{name} is {}", or_absent(value));
         let seen = [
             field("eventName", name),
             field("eventSource", source),
             field("eventType", record.event_type.as_deref()),
             field("eventCategory", record.event_category.as_deref()),
         ];
-        self.step(1, question, Answer::Decides, seen.join(", "));
+        self.step(1, question, Some(false), vec![seen.join(", ")]);
         false
     }
 
@@ -154,23 +141,17 @@ impl Walk<'_> {
         let watches: Vec<&Watch> = self.policy.watches().filter(|w| w.matches(call)).collect();
         self.watched(&watches);
         if !watches.is_empty() {
-            self.step(
-                3,
-                "Questions 3 to 9",
-                Answer::NotAsked,
-                "a watched call is told in every region".to_owned(),
-            );
+            let seen = "a watched call is told in every region, whatever it does";
+            self.step(3, "Questions 3 to 9", None, vec![seen.to_owned()]);
             return self.exempted_of_watches(call, &watches);
         }
         for (number, ground) in (3..).zip(Ground::IN_ORDER) {
-            let decides = self.policy.ignores(ground, call);
-            let (answer, seen) = match self.ground(ground, call) {
-                Ok(seen) if decides => (Answer::Decides, seen),
-                Ok(seen) => (Answer::No, seen),
-                Err(why) => (Answer::NotAsked, why),
-            };
-            self.step(number, question_of(ground), answer, seen);
-            if decides {
+            let ignores = self.policy.ignores(ground, call);
+            match self.ground(ground, call) {
+                Ok(seen) => self.step(number, question_of(ground), Some(ignores), vec![seen]),
+                Err(why) => self.step(number, question_of(ground), None, vec![why]),
+            }
+            if ignores {
                 return;
             }
         }
@@ -179,19 +160,17 @@ impl Walk<'_> {
     }
 
     fn watched(&mut self, watches: &[&Watch]) {
-        let question = "Does a watch match it?";
-        if watches.is_empty() {
-            let ids: Vec<&str> = self.policy.watches().map(|watch| &**watch.id()).collect();
-            let seen = match ids.as_slice() {
-                [] => "there is no watch".to_owned(),
-                ids => format!("none of {}", few(ids)),
-            };
-            return self.step(2, question, Answer::No, seen);
-        }
         let told = |watch: &&Watch| {
-            format!("{} ({}{}): {}", watch.id, watch.severity, self.place(&watch.id), watch.reason)
+            format!("{} ({}){}: {}", watch.id, watch.severity, self.place(&watch.id), watch.reason)
         };
-        self.steps(2, question, Answer::Candidate, watches.iter().map(told).collect());
+        let seen = match watches.is_empty() {
+            true => {
+                let ids: Vec<&str> = self.policy.watches().map(|watch| &**watch.id()).collect();
+                vec![none_of(&ids, "there is no watch")]
+            }
+            false => watches.iter().map(told).collect(),
+        };
+        self.step(2, "Does a watch match it?", Some(!watches.is_empty()), seen);
     }
 
     /// What was seen, or why nobody asked.
@@ -219,7 +198,11 @@ impl Walk<'_> {
             None => "approved_regions".to_owned(),
         };
         let approved = self.policy.approved_for(call.account);
-        let place = own.or(self.keys.approved_regions.as_ref()).map(|at| origin(&at.place));
+        let place = own.or(self.keys.approved_regions.as_ref()).map(|at| &at.place);
+        let place = place.map(|place| match place.is_users() {
+            true => origin(place),
+            false => format!(" ({DEFAULT_NAME})"),
+        });
         let region = match call.region.as_ref() {
             region::UNKNOWN => "the record tells no region, which nothing approves",
             region => region,
@@ -256,7 +239,7 @@ impl Walk<'_> {
         let seen = match source {
             Source::Table if access != Access::SensitiveRead => return entry,
             Source::Table if self.policy.alert_on_sensitive_reads => {
-                return format!("{entry}; see question 8");
+                return "it hands something out, see question 8".to_owned();
             }
             Source::Table => return format!("{entry}, and sensitive_reads = \"ignore\""),
             Source::Field => format!("readOnly is {}", access == Access::ReadOnly),
@@ -288,35 +271,34 @@ impl Walk<'_> {
         let question = "Does it hand out secrets or credentials?";
         if sensitive {
             let seen = self.table_entry(call);
-            return self.step(8, question, Answer::Candidate, seen);
+            return self.step(8, question, Some(true), vec![seen]);
         }
-        self.step(8, question, Answer::No, "nothing says so".to_owned());
+        self.step(8, question, Some(false), vec!["nothing says so".to_owned()]);
         let seen = "nothing says that it only looks".to_owned();
-        self.step(9, "Then it counts as mutating", Answer::Candidate, seen);
+        self.step(9, "Then it counts as mutating", Some(true), vec![seen]);
     }
 
     fn exempted(&mut self, call: &Call<'_>) {
-        let (answer, seen) = match self.policy.exempting(call, None) {
-            Some(exempt) => (Answer::Decides, vec![self.exempt(exempt)]),
-            None => (Answer::No, self.near_misses(call, None)),
+        let exempt = self.policy.exempting(call, None);
+        let seen = match exempt {
+            Some(exempt) => vec![self.exempt(exempt)],
+            None => self.near_misses(call, None),
         };
-        self.steps(10, "Is it exempt?", answer, seen);
+        self.step(10, "Is it exempt?", Some(exempt.is_some()), seen);
     }
 
     /// Each watch needs an exemption that names it.
     fn exempted_of_watches(&mut self, call: &Call<'_>, watches: &[&Watch]) {
-        let question = "Is it exempt?";
         let silences = |watch: &&Watch| self.policy.exempting(call, Some(watch));
-        match watches.iter().find(|watch| silences(watch).is_none()) {
-            Some(told) => {
-                let seen = self.near_misses(call, Some(told));
-                self.steps(10, question, Answer::No, seen);
-            }
+        let told = watches.iter().find(|watch| silences(watch).is_none());
+        let seen = match told {
+            Some(told) => self.near_misses(call, Some(told)),
             None => {
-                let by = watches.iter().filter_map(silences).map(|exempt| self.exempt(exempt));
-                self.steps(10, question, Answer::Decides, by.collect());
+                let by = watches.iter().filter_map(silences);
+                by.map(|exempt| self.exempt(exempt)).collect()
             }
-        }
+        };
+        self.step(10, "Is it exempt?", Some(told.is_none()), seen);
     }
 
     fn exempt(&self, exempt: &Exempt) -> String {
@@ -335,10 +317,9 @@ impl Walk<'_> {
         };
         let near: Vec<String> = self.policy.exempts().filter_map(miss).take(MOST_NAMED).collect();
         let ids: Vec<&str> = self.policy.exempts().map(|exempt| &**exempt.id()).collect();
-        match ids.as_slice() {
-            _ if !near.is_empty() => near,
-            [] => vec!["there is no exemption".to_owned()],
-            ids => vec![format!("none of {}", few(ids))],
+        match near.is_empty() {
+            true => vec![none_of(&ids, "there is no exemption")],
+            false => near,
         }
     }
 
@@ -346,12 +327,33 @@ impl Walk<'_> {
         self.keys.place_of(id).map(origin).unwrap_or_default()
     }
 
-    fn step(&mut self, number: u8, question: &'static str, answer: Answer, seen: String) {
-        self.steps(number, question, answer, vec![seen]);
+    fn step(
+        &mut self,
+        number: u8,
+        question: &'static str,
+        answer: Option<bool>,
+        seen: Vec<String>,
+    ) {
+        let decides = number == deciding(self.verdict);
+        self.steps.push(Step { number, question, answer, decides, seen });
     }
+}
 
-    fn steps(&mut self, number: u8, question: &'static str, answer: Answer, seen: Vec<String>) {
-        self.steps.push(Step { number, question, answer, seen });
+/// The question whose answer the verdict's reason names.
+fn deciding(verdict: &Verdict) -> u8 {
+    let (Verdict::Alert(reason, _) | Verdict::Ignore(reason)) = verdict else { return 1 };
+    match reason {
+        Reason::NotAnApiCall => 1,
+        Reason::Watched(_) => 2,
+        Reason::ApprovedRegion => 3,
+        Reason::AwsService => 4,
+        Reason::SignIn => 5,
+        Reason::GlobalService => 6,
+        Reason::ReadOnly => 7,
+        Reason::SensitiveRead => 8,
+        Reason::MutatingCall => 9,
+        Reason::Exempt(_) => 10,
+        Reason::Duplicate => 0,
     }
 }
 
@@ -389,33 +391,34 @@ impl Matcher {
 
 fn identity(call: &Call<'_>) -> String {
     let identity = &call.record.user_identity;
-    let mut seen = vec![format!("userIdentity.type is {}", quoted(identity.kind.as_deref()))];
+    let mut seen = vec![format!("userIdentity.type is {}", or_absent(identity.kind.as_deref()))];
     if identity.is_service_linked_role() {
         seen.push("the role is service-linked".to_owned());
     }
-    seen.push(format!("eventType is {}", quoted(call.record.event_type.as_deref())));
+    seen.push(format!("eventType is {}", or_absent(call.record.event_type.as_deref())));
     seen.join(", ")
 }
 
-fn quoted(value: Option<&str>) -> String {
+fn or_absent(value: Option<&str>) -> String {
     value.map_or_else(|| "absent".to_owned(), str::to_owned)
 }
 
 /// ` (my.toml:3)`; nothing for the default policy.
 fn origin(place: &Place) -> String {
-    match &*place.file {
-        DEFAULT_NAME => String::new(),
-        file => format!(" ({file}:{})", place.line),
+    match place.is_users() {
+        true => format!(" ({}:{})", place.file, place.line),
+        false => String::new(),
     }
 }
 
 /// Rules that an answer names before it counts the others.
 const MOST_NAMED: usize = 5;
 
-fn few(ids: &[&str]) -> String {
+fn none_of(ids: &[&str], there_is_none: &str) -> String {
     let named = ids.iter().take(MOST_NAMED).copied().collect::<Vec<_>>().join(", ");
     match ids.len().saturating_sub(MOST_NAMED) {
-        0 => named,
-        more => format!("{named} and {more} more"),
+        _ if ids.is_empty() => there_is_none.to_owned(),
+        0 => format!("none of {named}"),
+        more => format!("none of {named} and {more} more"),
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::DEFAULT_NAME;
+
 /// A place in a policy file. Lines and columns count from 1, columns in characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
@@ -47,6 +49,11 @@ impl PolicyFaults {
 }
 
 impl Place {
+    /// Whether it is in a file that was laid over the default policy.
+    pub fn is_users(&self) -> bool {
+        &*self.file != DEFAULT_NAME
+    }
+
     pub(super) fn of(file: &Arc<str>, text: &str, span: Range<usize>) -> Self {
         let before = text.get(..span.start).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);

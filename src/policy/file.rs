@@ -72,8 +72,15 @@ impl PolicyFile {
         let (table, syntax) = DeTable::parse_recoverable(text);
         // What the parser finds behind the first error mostly follows from it.
         if let Some(error) = syntax.first() {
-            let message = error.message().lines().collect::<Vec<_>>().join(", ");
-            reader.fault(error.span().unwrap_or(0..0), message, None);
+            let span = error.span().unwrap_or(0..0);
+            let mut message = error.message().lines().collect::<Vec<_>>().join(", ");
+            let mut hint = None;
+            if message == "duplicate key" {
+                let key = text.get(span.clone()).unwrap_or_default();
+                message = format!("`{key}` is here twice");
+                hint = Some("write each key, and the header of each table, once");
+            }
+            reader.fault(span, message, hint);
         }
         let mut file = PolicyFile { text: text.to_owned(), ..PolicyFile::default() };
         // Meaning is read only from a text whose grammar holds: guesses would be noise.
@@ -90,7 +97,7 @@ impl PolicyFile {
     }
 }
 
-const POLICY_KEYS: &[&str] = &[
+pub(super) const POLICY_KEYS: &[&str] = &[
     "approved_regions",
     "aws_service_calls",
     "sign_ins",
@@ -183,7 +190,12 @@ impl<'t> Reader<'t> {
         let access = self.choice(word, WORDS)?;
         let when = self.filled(table, "when").map(|item| self.members(item));
         Some(match (access, when) {
-            (None, _) => CallAccess::ByField,
+            (None, None) => CallAccess::ByField,
+            (None, Some(_)) => {
+                let hint = "a call whose `when` does not hold goes by its field anyway";
+                self.fault(item.span(), "by-field takes no `when`".to_owned(), Some(hint));
+                CallAccess::ByField
+            }
             (Some(access), None) => CallAccess::Always(access),
             (Some(access), Some(when)) => CallAccess::When(access, when),
         })
@@ -194,7 +206,7 @@ impl<'t> Reader<'t> {
         for (id, item) in table {
             if id.get_ref().len() != 12 || !id.get_ref().bytes().all(|b| b.is_ascii_digit()) {
                 let what = format!("`{}` is no account id", id.get_ref());
-                self.fault(id.span(), what, Some("account ids have twelve digits, in quotes"));
+                self.fault(id.span(), what, Some("account ids have twelve digits"));
             }
             let Some(table) = self.table(item) else { continue };
             self.known_keys(table, &["name", "approved_regions"]);

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::Patterns;
 use super::fault::{Place, PolicyFault};
+use super::file::POLICY_KEYS;
 use super::shape::Shape;
 
 /// A file while it is read.
@@ -74,7 +75,13 @@ impl<'t> Reader<'t> {
         if let Some(array) = item.get_ref().as_array() {
             return array.iter().collect();
         }
-        self.fault_type(item, "a list");
+        match item.get_ref().as_str() {
+            Some(text) => {
+                let hint = format!("write [{}]", serde_json::Value::from(text));
+                self.fault(item.span(), "a list is wanted here".to_owned(), Some(&hint));
+            }
+            None => self.fault_type(item, "a list"),
+        }
         Vec::new()
     }
 
@@ -121,12 +128,15 @@ impl<'t> Reader<'t> {
         item: Item<'_, 't>,
         words: &[(&str, T)],
     ) -> Option<T> {
-        let word = self.string(item)?;
+        let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
+        let Some(word) = item.get_ref().as_str() else {
+            self.fault_type(item, &format!("one of \"{}\"", known.join("\", \"")));
+            return None;
+        };
         if let Some((_, value)) = words.iter().find(|(known, _)| *known == word) {
             return Some(value.clone());
         }
-        let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
-        let hint = match nearest(&word, &known) {
+        let hint = match nearest(word, &known) {
             Some(nearest) => format!("did you mean `{nearest}`? It is one of {}", known.join(", ")),
             None => format!("it is one of {}", known.join(", ")),
         };
@@ -197,7 +207,11 @@ impl<'t> Reader<'t> {
 
     pub(super) fn known_keys(&mut self, table: &DeTable<'t>, known: &[&str]) {
         for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
+            let belongs_above = POLICY_KEYS.contains(&key.get_ref().as_ref());
             let hint = match nearest(key.get_ref(), known) {
+                _ if belongs_above => "as a key of the whole policy it stands before the first \
+                                       [header]"
+                    .to_owned(),
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None => format!("known here: {}", known.join(", ")),
             };

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::fault::PolicyFault;
+use super::fault::{Place, PolicyFault};
 use super::reader::At;
 use super::rule::{Exempt, Matcher, Test, utc_date};
 use super::{Keys, Patterns};
@@ -56,6 +56,12 @@ impl Keys {
             self.exempts.len(),
             self.globals.len(),
         )
+    }
+
+    /// Where the regions stand that are approved for an account.
+    pub fn place_of_regions(&self, account: &str) -> Option<&Place> {
+        let own = self.accounts.get(account).and_then(|own| own.approved_regions.as_ref());
+        own.or(self.approved_regions.as_ref()).map(|at| &at.place)
     }
 
     /// Whether an account has approved regions of its own.

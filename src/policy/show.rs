@@ -6,13 +6,13 @@ use toml_writer::{ToTomlKey, ToTomlValue};
 
 use crate::record::Outcome;
 
+use super::Patterns;
 use super::calls::CallAccess;
 use super::fault::Place;
 use super::file::Keys;
 use super::pattern::Pattern;
 use super::reader::At;
 use super::rule::{CallPattern, Matcher, Members, Test, Value};
-use super::{DEFAULT_NAME, Patterns};
 
 impl Keys {
     /// The policy as TOML. What does not come from the default policy says behind it where it
@@ -126,7 +126,7 @@ impl Page {
 
     fn line(&mut self, line: &str, place: Option<&Place>) {
         self.0.push_str(line);
-        if let Some(place) = place.filter(|place| &*place.file != DEFAULT_NAME) {
+        if let Some(place) = place.filter(|place| place.is_users()) {
             let file = place.file.escape_debug();
             self.0.push_str(&format!(" # {file}:{}", place.line));
         }

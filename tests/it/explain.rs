@@ -34,7 +34,7 @@ fn policy(text: &str) -> (tempfile::TempDir, String) {
 fn lasting(output: &Output, folder: &str) -> String {
     let text = stdout(output).replace(folder, "");
     let lines = text.lines().filter(|line| !line.trim_start().starts_with("until = "));
-    let lines = lines.map(|line| line.split(", policy ").next().unwrap().trim_end());
+    let lines = lines.map(|line| line.split("by policy ").next().unwrap().trim_end());
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -166,7 +166,7 @@ fn check_judges_the_examples_of_a_policy() {
     regionwatch: my.toml:11:1: example `a file`: expected `alert low`, judged `alert mutating-call high` (record 1 of the file)
     regionwatch: my.toml:11:1: example `a file`: expected `alert low`, judged `reject unreadable` (record 2 of the file)
     "#);
-    assert!(stdout(&output).contains("3 examples, of which 2 judged otherwise than expected"));
+    assert!(stdout(&output).contains("3 examples, of which 2 not judged as expected"));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use regionwatch::policy::explain::Answer;
 use regionwatch::policy::{Keys, Patterns, Policy, PolicyFile, Reason, Verdict};
 use regionwatch::record::Record;
 use serde_json::{Map, Value, json};
@@ -155,22 +154,29 @@ proptest! {
             let Ok(record) = Record::parse(text) else { continue };
             let verdict = policy.judge(&record, OWNER);
             let explanation = policy.explain(&keys, &record, OWNER);
-            let decided: Vec<u8> = explanation.steps.iter().filter(|s| s.answer == Answer::Decides).map(|s| s.number).collect();
-            let candidate: Vec<u8> = explanation.steps.iter().filter(|s| s.answer == Answer::Candidate).map(|s| s.number).collect();
-            let expected: (Vec<u8>, Vec<u8>) = match &verdict {
-                Verdict::Reject | Verdict::Ignore(Reason::NotAnApiCall) => (vec![1], vec![]),
-                Verdict::Ignore(Reason::ApprovedRegion) => (vec![3], vec![]),
-                Verdict::Ignore(Reason::AwsService) => (vec![4], vec![]),
-                Verdict::Ignore(Reason::SignIn) => (vec![5], vec![]),
-                Verdict::Ignore(Reason::GlobalService) => (vec![6], vec![]),
-                Verdict::Ignore(Reason::ReadOnly) => (vec![7], vec![]),
-                Verdict::Alert(Reason::Watched(_), _) => (vec![], vec![2]),
-                Verdict::Alert(Reason::SensitiveRead, _) => (vec![], vec![8]),
-                Verdict::Alert(Reason::MutatingCall, _) => (vec![], vec![9]),
-                Verdict::Ignore(Reason::Exempt(_)) => (vec![10], candidate.clone()),
+            let (deciding, others): (Vec<_>, Vec<_>) = explanation.steps.iter().partition(|s| s.decides);
+            prop_assert_eq!(deciding.len(), 1, "{}\n{:#?}", text, explanation);
+            let deciding = deciding[0];
+            let expected = match &verdict {
+                Verdict::Reject | Verdict::Ignore(Reason::NotAnApiCall) => (1, false),
+                Verdict::Alert(Reason::Watched(_), _) => (2, true),
+                Verdict::Ignore(Reason::ApprovedRegion) => (3, true),
+                Verdict::Ignore(Reason::AwsService) => (4, true),
+                Verdict::Ignore(Reason::SignIn) => (5, true),
+                Verdict::Ignore(Reason::GlobalService) => (6, true),
+                Verdict::Ignore(Reason::ReadOnly) => (7, true),
+                Verdict::Alert(Reason::SensitiveRead, _) => (8, true),
+                Verdict::Alert(Reason::MutatingCall, _) => (9, true),
+                Verdict::Ignore(Reason::Exempt(_)) => (10, true),
                 other => panic!("{other:?}"),
             };
-            prop_assert_eq!((decided, candidate), expected, "{}\n{:#?}", text, explanation);
+            prop_assert_eq!((deciding.number, deciding.answer), (expected.0, Some(expected.1)), "{}\n{:#?}", text, explanation);
+            // No other answer would have ended the walk.
+            let ending = others.iter().filter(|s| s.answer == Some(true) && ![1, 2, 8, 9].contains(&s.number));
+            prop_assert_eq!(ending.count(), 0, "{}\n{:#?}", text, explanation);
+            let last = explanation.steps.last().unwrap().number;
+            let alert = matches!(verdict, Verdict::Alert(..));
+            prop_assert_eq!(last, if alert { 10 } else { deciding.number });
             let graded = matches!(verdict, Verdict::Alert(..));
             prop_assert_eq!(graded, !explanation.severity_because.is_empty());
             if let Verdict::Alert(_, severity) = verdict {

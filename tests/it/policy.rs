@@ -57,7 +57,7 @@ regions = []
     my.toml:3:12: `maybe` is unknown here; it is one of alert, ignore
     my.toml:7:1: `GetSecretValue` is no call; write service:Name, such as ec2:RunInstances
     my.toml:8:1: `ec2:Run*` is a glob; name single calls here, for globs belong in rules
-    my.toml:10:11: `prod` is no account id; account ids have twelve digits, in quotes
+    my.toml:10:11: `prod` is no account id; account ids have twelve digits
     my.toml:11:1: unknown key `nmae`; did you mean `name`?
     my.toml:13:1: rule `ci` would match everything; narrow it by at least one of accounts, regions, services, calls, principals, source_ips, outcomes, request
     my.toml:16:1: unknown key `principal`; did you mean `principals`?
@@ -318,4 +318,57 @@ fn the_default_policy_has_an_example_for_every_question() {
         "watched",
     ];
     assert_eq!(reasons.into_iter().collect::<Vec<_>>(), every);
+}
+
+#[test]
+fn slips_that_toml_invites() {
+    let text = r#"sensitive_reads = true
+
+[access.calls]
+"ssm:GetParameter" = { access = "by-field", when = { withDecryption = true } }
+
+[accounts."111122223333"]
+name = "prod"
+sign_ins = "alert"
+
+[[exempt]]
+id = "x"
+reason = "r"
+services = "ec2"
+
+[[example]]
+name = "n"
+verdict = "ignore"
+severity = "low"
+reason = "mutating-call"
+record = {}
+approved_regions = ["eu-west-1"]
+
+[[example]]
+name = "n"
+verdict = "alert"
+reason = "watched:"
+record = {}
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    my.toml:1:19: a boolean stands here; wanted is one of "alert", "ignore"
+    my.toml:4:22: by-field takes no `when`; a call whose `when` does not hold goes by its field anyway
+    my.toml:8:1: unknown key `sign_ins`; as a key of the whole policy it stands before the first [header]
+    my.toml:13:12: a list is wanted here; write ["ec2"]
+    my.toml:18:12: only an alert has a severity; leave it out, or expect an alert
+    my.toml:19:10: `mutating-call` is no reason to ignore; it is one of approved-region, aws-service, exempt:ID, global-service, not-an-api-call, read-only, sign-in
+    my.toml:21:1: unknown key `approved_regions`; as a key of the whole policy it stands before the first [header]
+    my.toml:26:10: `watched:` is no reason to alert; it is one of mutating-call, sensitive-read, watched:ID
+    "#);
+    insta::assert_snapshot!(faults("sign_ins = \"alert\"\nsign_ins = \"ignore\""), @r#"
+    my.toml:2:1: `sign_ins` is here twice; write each key, and the header of each table, once
+    "#);
+}
+
+#[test]
+fn a_watch_that_was_dropped_cannot_be_named() {
+    let text = "drop_rules = [\"trail-change\"]\n\n[[exempt]]\nid = \"x\"\nreason = \"r\"\nservices = [\"ec2\"]\nwatches = [\"trail-change\"]";
+    insta::assert_snapshot!(faults(text), @r#"
+    my.toml:3:1: exempt `x` names the watch `trail-change`, which is not there any more; drop_rules takes it out at my.toml:1:15
+    "#);
 }

@@ -16,9 +16,15 @@ use crate::input::PolicyArgs;
 #[derive(Debug, Serialize)]
 pub struct Change {
     /// What it does.
-    pub what: &'static str,
-    /// What to write into the policy.
+    pub what: String,
+    /// What to write into the policy; laid over it, it turns the verdict.
     pub toml: String,
+}
+
+impl Change {
+    fn new(what: &str, toml: String) -> Self {
+        Change { what: what.to_owned(), toml }
+    }
 }
 
 /// Where changes are tried.
@@ -53,6 +59,7 @@ impl Changes<'_> {
         proposed.into_iter().filter(turns).collect()
     }
 
+    /// The narrowest first.
     fn to_silence(
         &self,
         record: &Record<'_>,
@@ -61,63 +68,65 @@ impl Changes<'_> {
         incident: &Incident,
         now: Timestamp,
     ) -> Vec<Change> {
-        let mut changes = Vec::new();
+        let exempt = "exempt what this principal did";
+        let mut changes = vec![Change::new(exempt, advice::exempt(incident, now))];
+        changes.push(Change::new(
+            "wider, count this call as a read, whoever makes it and wherever",
+            format!("[access.calls]\n{} = \"read-only\"", call(record)),
+        ));
         let region = record.region();
         if region != region::UNKNOWN {
             let approved = self.policy.approved_for(record.account(owner)).iter();
             let approved = approved.map(|code| code.as_str().to_owned());
-            let toml = self.approved(record, owner, approved.chain([region.into_owned()]));
-            changes.push(Change { what: "approve the region", toml });
+            let codes = approved.chain([region.into_owned()]);
+            changes.push(self.approved(record, owner, "wider, approve the region", codes));
         }
         if *reason == Reason::SensitiveRead {
-            let toml = "sensitive_reads = \"ignore\"".to_owned();
-            changes.push(Change { what: "ignore all sensitive reads", toml });
+            let what = "wider, ignore all sensitive reads";
+            changes.push(Change::new(what, "sensitive_reads = \"ignore\"".to_owned()));
         }
-        changes.push(Change {
-            what: "count this call as a read, whoever makes it",
-            toml: format!("[access.calls]\n{} = \"read-only\"", call(record)),
-        });
-        let toml = advice::exempt(incident, now);
-        changes.push(Change { what: "exempt this principal's call", toml });
         changes
     }
 
     fn to_alert(&self, record: &Record<'_>, owner: &str, reason: &Reason) -> Vec<Change> {
-        let mut changes = Vec::new();
-        match reason {
+        let watch = format!(
+            "[[watch]]\nid = {}\nreason = \"say here why it matters\"\ncalls = [{}]",
+            format!("watch-{}", record.name()).to_toml_value(),
+            call(record)
+        );
+        let mut changes = vec![Change::new("watch the call in every region", watch)];
+        let wider = match reason {
             Reason::ApprovedRegion => {
                 let region = record.region();
                 let approved = self.policy.approved_for(record.account(owner)).iter();
                 let others = approved.filter(|code| !code.matches(&region));
                 let others = others.map(|code| code.as_str().to_owned());
-                let toml = self.approved(record, owner, others);
-                changes.push(Change { what: "approve the region no longer", toml });
+                self.approved(record, owner, "wider, approve the region no longer", others)
             }
-            Reason::AwsService => changes.push(Change {
-                what: "tell what AWS does of itself",
-                toml: "aws_service_calls = \"alert\"".to_owned(),
-            }),
-            Reason::SignIn => changes
-                .push(Change { what: "tell sign-ins", toml: "sign_ins = \"alert\"".to_owned() }),
-            Reason::ReadOnly => changes.push(Change {
-                what: "count this call as a read of secrets, whoever makes it",
-                toml: format!("[access.calls]\n{} = \"sensitive\"", call(record)),
-            }),
-            Reason::Exempt(id) => changes.push(Change {
-                what: "drop the exemption",
-                toml: format!("drop_rules = [{}]", id.to_toml_value()),
-            }),
-            _ => {}
-        }
-        changes.push(Change {
-            what: "watch the call in every region",
-            toml: format!(
-                "[[watch]]\nid = {}\nreason = \"say here why it matters\"\ncalls = [{}]",
-                format!("watch-{}", record.name()).to_toml_value(),
-                call(record)
+            Reason::AwsService => Change::new(
+                "wider, tell what AWS does of itself",
+                "aws_service_calls = \"alert\"".to_owned(),
             ),
-        });
+            Reason::SignIn => {
+                Change::new("wider, tell of all sign-ins", "sign_ins = \"alert\"".to_owned())
+            }
+            Reason::ReadOnly => Change::new(
+                "or count it as a read of secrets, where the region is not approved",
+                format!("[access.calls]\n{} = \"sensitive\"", call(record)),
+            ),
+            Reason::Exempt(id) => self.without_rule(id),
+            _ => return changes,
+        };
+        changes.push(wider);
         changes
+    }
+
+    fn without_rule(&self, id: &str) -> Change {
+        let what = match self.keys.place_of(id).filter(|place| place.is_users()) {
+            Some(place) => format!("or remove the exemption at {place}, as this would"),
+            None => "or drop the exemption".to_owned(),
+        };
+        Change { what, toml: format!("drop_rules = [{}]", id.to_toml_value()) }
     }
 
     /// Another list of approved regions, for all accounts or for the one that has its own.
@@ -125,15 +134,19 @@ impl Changes<'_> {
         &self,
         record: &Record<'_>,
         owner: &str,
+        what: &str,
         codes: impl Iterator<Item = String>,
-    ) -> String {
+    ) -> Change {
         let codes: Vec<String> = codes.collect();
         let list = format!("approved_regions = {}", codes.to_toml_value());
         let account = record.account(owner);
-        match self.keys.has_own_regions(account) {
+        let toml = match self.keys.has_own_regions(account) {
             true => format!("[accounts.{}]\n{list}", account.to_toml_value()),
             false => list,
-        }
+        };
+        let place = self.keys.place_of_regions(account).filter(|place| place.is_users());
+        let instead = place.map(|place| format!(", instead of {place}")).unwrap_or_default();
+        Change { what: format!("{what}{instead}"), toml }
     }
 }
 

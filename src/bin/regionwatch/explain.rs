@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use regionwatch::alert::text::clean;
 use regionwatch::alert::{Incident, IncidentKey, prose};
-use regionwatch::policy::explain::{Answer, Explanation, Step};
+use regionwatch::policy::explain::{Explanation, Step};
 use regionwatch::policy::{Keys, Policy, Reason, Severity, Verdict};
 use regionwatch::record::Record;
 use regionwatch::source::{self, Item};
@@ -24,6 +24,9 @@ pub struct Args {
     /// How the result is printed
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
+    /// One line for each record: the verdict and its ground
+    #[arg(long, conflicts_with = "format")]
+    brief: bool,
     /// Explain the record with this eventID and no other
     #[arg(long, value_name = "ID")]
     event_id: Option<String>,
@@ -95,6 +98,7 @@ impl Judge<'_> {
             },
         };
         match self.args.format {
+            Format::Text if self.args.brief => print(&explained.line()),
             Format::Text => print(&format!("{separator}{}", explained.text())),
             Format::Json => print(&serde_json::to_string(&explained).map_err(|e| e.to_string())?),
         }
@@ -108,8 +112,13 @@ impl Judge<'_> {
         Explained {
             title: match verdict {
                 Verdict::Reject => NO_RECORD.to_owned(),
+                Verdict::Ignore(Reason::NotAnApiCall) => {
+                    format!("CloudTrail, in {}", incident.region)
+                }
                 _ => prose::incident_title(&incident),
             },
+            source_ip: incident.source_ips.words.first().cloned(),
+            user_agent: incident.user_agents.words.first().cloned(),
             account: incident.account.clone(),
             time: incident.first,
             event_id: record.event_id.as_deref().map(harmless),
@@ -148,6 +157,8 @@ struct Explained {
     account: String,
     time: Option<Timestamp>,
     event_id: Option<String>,
+    source_ip: Option<String>,
+    user_agent: Option<String>,
     policy: String,
     verdict: &'static str,
     reason: String,
@@ -161,8 +172,9 @@ impl Explained {
     fn unreadable(fault: &str) -> Self {
         let step = Step {
             number: 1,
-            question: "Is it no call at all?",
-            answer: Answer::Decides,
+            question: "Is there a call to judge?",
+            answer: Some(false),
+            decides: true,
             seen: vec![fault.to_owned()],
         };
         Explained {
@@ -170,6 +182,8 @@ impl Explained {
             account: String::new(),
             time: None,
             event_id: None,
+            source_ip: None,
+            user_agent: None,
             policy: String::new(),
             verdict: Verdict::Reject.as_str(),
             reason: Verdict::Reject.reason(),
@@ -194,7 +208,7 @@ impl Explained {
 
     fn text(&self) -> String {
         let mut lines = vec![self.verdict_in_words(), format!("  {}", self.title)];
-        lines.push(format!("  {}", self.circumstances()));
+        lines.extend(self.circumstances().iter().map(|line| format!("  {line}")));
         lines.push(format!("  Because {}.", self.explanation.because));
         lines.push(String::new());
         lines.extend(self.explanation.steps.iter().map(line));
@@ -203,8 +217,11 @@ impl Explained {
         }
         if !self.changes.is_empty() {
             let only = if self.changes.len() > 1 { "any one of these" } else { "this" };
-            let verb = if self.verdict == "alert" { "be ignored" } else { "alert" };
-            lines.push(format!("\n  It would {verb} with {only} in the policy:"));
+            let turned = match self.verdict {
+                "alert" => "If it was meant, it would be ignored with",
+                _ => "It would alert with",
+            };
+            lines.push(format!("\n  {turned} {only} in the policy:"));
         }
         for change in &self.changes {
             lines.push(format!("\n    # {}", change.what));
@@ -221,15 +238,33 @@ impl Explained {
         }
     }
 
-    fn circumstances(&self) -> String {
-        let account = match self.account.as_str() {
-            "" => "account unknown".to_owned(),
-            account => format!("account {account}"),
+    /// `ALERT, high: mutating-call; root called ec2:RunInstances in eu-north-1; eu-north-1 is ...`.
+    fn line(&self) -> String {
+        let (verdict, title) = (self.verdict_in_words(), &self.title);
+        format!("{verdict}; {title}; {}", self.explanation.because)
+    }
+
+    /// Where and when, from where, and by which policy, as far as it is known.
+    fn circumstances(&self) -> Vec<String> {
+        let known = |words: &str, text: Option<&str>| {
+            text.filter(|text| !text.is_empty()).map(|text| format!("{words} {text}"))
         };
-        let time = self.time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
-        let id = self.event_id.as_ref().map(|id| format!("eventID {id}"));
-        let policy = (!self.policy.is_empty()).then(|| format!("policy {}", self.policy));
-        [Some(account), time, id, policy].into_iter().flatten().collect::<Vec<_>>().join(", ")
+        let line = |parts: &[Option<String>]| {
+            parts.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+        };
+        let lines = [
+            line(&[
+                known("account", Some(&self.account)),
+                self.time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
+                known("eventID", self.event_id.as_deref()),
+            ]),
+            line(&[
+                known("from", self.source_ip.as_deref()),
+                known("with", self.user_agent.as_deref()),
+            ]),
+            line(&[known("judged by policy", Some(&self.policy))]),
+        ];
+        lines.into_iter().filter(|line| !line.is_empty()).collect()
     }
 }
 
@@ -238,12 +273,13 @@ const NO_RECORD: &str = "Something that is no CloudTrail record";
 /// Characters of an answer: a record may hold texts without end.
 const LONGEST_SEEN: usize = 400;
 
+/// The answer that decides is marked.
 fn line(step: &Step) -> String {
-    let (answer, mark) = match step.answer {
-        Answer::Decides => ("YES", '>'),
-        Answer::Candidate => ("yes", '>'),
-        Answer::No => ("no", ' '),
-        Answer::NotAsked => ("--", ' '),
+    let mark = if step.decides { '>' } else { ' ' };
+    let answer = match step.answer {
+        Some(true) => "yes",
+        Some(false) => "no",
+        None => "--",
     };
     let seen = step.seen.join(&format!("\n{:52}", ""));
     format!("{mark} {:>2}  {:<40}  {answer:<3}  {seen}", step.number, step.question)

@@ -31,7 +31,11 @@ pub fn run(command: &Command) -> Result<Done, String> {
 fn show(args: &PolicyArgs) -> Result<Done, String> {
     let version = args.load()?.version().to_string();
     let keys = args.keys()?;
-    print(&format!("# The policy in force, version {version}.\n{}", keys.to_toml().trim_end()))?;
+    print(&format!(
+        "# The policy in force, version {version}. What has no place behind it comes from the\n\
+         # default policy.\n{}",
+        keys.to_toml().trim_end()
+    ))?;
     Ok(Done::Fine)
 }
 
@@ -50,7 +54,7 @@ fn check(args: &PolicyArgs) -> Result<Done, String> {
         counts.add(try_example(&policy, folder, place, example));
     }
     let name = args.path().map_or_else(|| "the default policy".to_owned(), crate::input::name);
-    print(&format!("{name}: version {}; {}", policy.version(), keys.summary()))?;
+    print(&format!("{name} is sound: version {}; {}", policy.version(), keys.summary()))?;
     print(&counts.in_words())?;
     Ok(if counts.wrong > 0 { Done::BadInput } else { Done::Fine })
 }
@@ -77,7 +81,7 @@ impl Counts {
         match (self.right, self.wrong) {
             (0, 0) => "no examples".to_owned(),
             (_, 0) => format!("{all}, judged as expected"),
-            (_, wrong) => format!("{all}, of which {wrong} judged otherwise than expected"),
+            (_, wrong) => format!("{all}, of which {wrong} not judged as expected"),
         }
     }
 }
