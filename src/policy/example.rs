@@ -104,7 +104,7 @@ impl<'t> Reader<'t> {
             Some(kind) => reason.len() > kind.len() && reason.starts_with(kind),
             None => *known == reason,
         };
-        if !known.iter().any(|known| holds(known)) {
+        if !known.iter().any(holds) {
             let what = format!("`{reason}` is no reason to {verdict}");
             self.fault(item.span(), what, Some(&format!("it is one of {}", known.join(", "))));
         }
