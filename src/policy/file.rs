@@ -6,18 +6,16 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use ipnet::IpNet;
 use toml::de::DeTable;
 
-use crate::record::{Access, Outcome};
+use crate::record::Access;
 
 use super::calls::CallAccess;
 use super::example::Example;
 use super::fault::{Place, PolicyFaults};
-use super::pattern::Pattern;
 use super::reader::{At, Item, Reader, get};
-use super::rule::{CallPattern, Exempt, Matcher, Members, Test, Value, Watch};
-use super::shape::{self, is_service};
+use super::rule::{Exempt, Watch};
+use super::shape;
 use super::{DEFAULT_NAME, DEFAULT_POLICY, Global, Patterns, RegionFaults, Severity};
 
 /// One file: what it says, and the records it gives as examples.
@@ -110,16 +108,6 @@ pub(super) const POLICY_KEYS: &[&str] = &[
     "exempt",
     "drop_rules",
     "example",
-];
-const MATCHER_KEYS: &[&str] = &[
-    "accounts",
-    "regions",
-    "services",
-    "calls",
-    "principals",
-    "source_ips",
-    "outcomes",
-    "request",
 ];
 const ALERT_OR_IGNORE: &[(&str, bool)] = &[("alert", true), ("ignore", false)];
 
@@ -271,106 +259,6 @@ impl<'t> Reader<'t> {
         Some(id)
     }
 
-    fn matcher(&mut self, table: &DeTable<'t>, id: &str, span: Range<usize>) -> Option<Matcher> {
-        let tests = [
-            self.patterns_of(table, "services", &shape::SERVICE).map(Test::Services),
-            self.filled(table, "calls").map(|item| Test::Calls(self.call_patterns(item))),
-            self.patterns_of(table, "regions", &shape::REGION).map(Test::Regions),
-            self.patterns_of(table, "accounts", &shape::ACCOUNT).map(Test::Accounts),
-            self.filled(table, "outcomes").map(|item| Test::Outcomes(self.outcomes(item))),
-            self.patterns_of(table, "principals", &shape::PRINCIPAL).map(Test::Principals),
-            self.filled(table, "source_ips").map(|item| Test::SourceIps(self.networks(item))),
-            self.filled(table, "request").map(|item| Test::Request(self.members(item))),
-        ];
-        let matcher = Matcher(tests.into_iter().flatten().collect());
-        if matcher.narrows() {
-            return Some(matcher);
-        }
-        let hint = format!("narrow it by at least one of {}", MATCHER_KEYS.join(", "));
-        self.fault(span, format!("rule `{id}` would match everything"), Some(&hint));
-        None
-    }
-
-    fn call_patterns(&mut self, item: Item<'_, 't>) -> Vec<CallPattern> {
-        let mut patterns = Vec::new();
-        for At { value, place } in self.strings(item) {
-            if let Some((service, name)) = self.call(&value, place) {
-                let (service, name) = (Pattern::new(service), Pattern::new(name));
-                patterns.push(CallPattern { service, name });
-            }
-        }
-        patterns
-    }
-
-    fn call<'c>(&mut self, call: &'c str, place: Place) -> Option<(&'c str, &'c str)> {
-        let parts = call.split_once(':').filter(|(service, name)| {
-            is_service(service) && !name.is_empty() && !name.contains(char::is_whitespace)
-        });
-        if parts.is_none() {
-            let hint = "write service:Name, such as ec2:RunInstances";
-            self.fault_at(place, format!("`{call}` is no call"), Some(hint));
-        }
-        parts
-    }
-
-    fn networks(&mut self, item: Item<'_, 't>) -> Vec<IpNet> {
-        let mut networks = Vec::new();
-        for At { value, place } in self.strings(item) {
-            let address = || value.parse::<std::net::IpAddr>().map(IpNet::from);
-            match value.parse::<IpNet>().or_else(|_| address()) {
-                Ok(network) => networks.push(network),
-                Err(_) => self.fault_at(
-                    place,
-                    format!("`{value}` is no network"),
-                    Some("write CIDR, such as 192.0.2.0/24 or 2001:db8::/32"),
-                ),
-            }
-        }
-        networks
-    }
-
-    fn outcomes(&mut self, item: Item<'_, 't>) -> Vec<Outcome> {
-        let words = Outcome::ALL.map(|outcome| (outcome.as_str(), outcome));
-        self.items(item).into_iter().filter_map(|word| self.choice(word, &words)).collect()
-    }
-
-    fn members(&mut self, item: Item<'_, 't>) -> Members {
-        let mut members = Members::default();
-        let Some(table) = self.table(item) else { return members };
-        for (member, _) in table {
-            let Some(item) = self.filled(table, member.get_ref()) else { continue };
-            let values = match item.get_ref().as_array() {
-                Some(array) => array.iter().filter_map(|item| self.value(item)).collect(),
-                None => self.value(item).into_iter().collect(),
-            };
-            members.0.insert(member.get_ref().to_string(), values);
-        }
-        members
-    }
-
-    fn value(&mut self, item: Item<'_, 't>) -> Option<Value> {
-        let value = item.get_ref();
-        if let Some(text) = value.as_str() {
-            return Some(Value::Text(Pattern::new(text)));
-        }
-        if let Some(flag) = value.as_bool() {
-            return Some(Value::Bool(flag));
-        }
-        let number = match (value.as_integer(), value.as_float()) {
-            (Some(number), _) => {
-                i64::from_str_radix(number.as_str(), number.radix()).ok().map(Value::Integer)
-            }
-            (_, Some(number)) => {
-                number.as_str().parse().ok().filter(|n: &f64| n.is_finite()).map(Value::Float)
-            }
-            _ => None,
-        };
-        if number.is_none() {
-            self.fault_type(item, "a string, a bool or a number");
-        }
-        number
-    }
-
     fn verbs(&mut self, item: Item<'_, 't>) -> At<Vec<String>> {
         let verbs = self.strings(item);
         for At { value, place } in &verbs {
@@ -410,10 +298,5 @@ impl<'t> Reader<'t> {
             }
         }
         None
-    }
-
-    fn known_rule_keys(&mut self, table: &DeTable<'t>, own: &[&'static str]) {
-        let known = [&["id", "reason"], own, MATCHER_KEYS].concat();
-        self.known_keys(table, &known);
     }
 }
