@@ -141,6 +141,27 @@ fn what_cannot_be_explained_is_said() {
 }
 
 #[test]
+fn what_a_record_says_cannot_steer_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hostile.json");
+    let evil = "x\u{1b}[2J\u{202e}\n# y";
+    let record = serde_json::json!({
+        "eventSource": format!("{evil}.amazonaws.com"), "eventName": evil, "awsRegion": evil,
+        "eventType": evil, "eventID": evil, "sourceIPAddress": evil, "userAgent": evil,
+        "recipientAccountId": evil, "userIdentity": {"type": evil, "arn": evil}, "errorCode": evil,
+    });
+    fs::write(&path, record.to_string()).unwrap();
+    for options in [&[][..], &["--brief"], &["--format", "json"]] {
+        let arguments = [&["explain"], options, &[path.to_str().unwrap()]].concat();
+        let output = regionwatch(&arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let steers = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!stdout(&output).contains(steers), "{:?}", stdout(&output));
+        assert!(!stdout(&output).lines().any(|line| line.starts_with("# y")));
+    }
+}
+
+#[test]
 fn check_judges_the_examples_of_a_policy() {
     let output = regionwatch(&["policy", "check"]);
     assert_eq!(output.status.code(), Some(0));

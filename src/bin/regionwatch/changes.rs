@@ -4,6 +4,7 @@
 //! again.
 
 use jiff::Timestamp;
+use regionwatch::alert::text::clean;
 use regionwatch::alert::{Incident, advice};
 use regionwatch::policy::{Keys, Policy, Reason, Verdict};
 use regionwatch::record::{Record, region};
@@ -52,11 +53,12 @@ impl Changes<'_> {
             Verdict::Ignore(reason) => self.to_alert(record, owner, reason),
             Verdict::Reject => Vec::new(),
         };
+        let harmless = |change: Change| Change { toml: made_harmless(&change.toml), ..change };
         let turns = |change: &Change| {
             let changed = self.args.changed(&change.toml);
             changed.is_ok_and(|policy| policy.judge(record, owner).as_str() != verdict.as_str())
         };
-        proposed.into_iter().filter(turns).collect()
+        proposed.into_iter().map(harmless).filter(turns).collect()
     }
 
     /// The narrowest first.
@@ -148,6 +150,11 @@ impl Changes<'_> {
         let instead = place.map(|place| format!(", instead of {place}")).unwrap_or_default();
         Change { what: format!("{what}{instead}"), toml }
     }
+}
+
+/// What stands in a record may reorder what is shown; what is shown is what is tried.
+fn made_harmless(toml: &str) -> String {
+    toml.lines().map(|line| clean(line, usize::MAX)).collect::<Vec<_>>().join("\n")
 }
 
 /// `"ec2:RunInstances"`.

@@ -199,7 +199,8 @@ impl Explained {
 
     /// What was seen is the record's own text.
     fn made_harmless(mut self) -> Self {
-        self.explanation.because = harmless(&self.explanation.because);
+        let Explanation { because, severity_because, .. } = &mut self.explanation;
+        [because, severity_because].into_iter().for_each(|text| *text = harmless(text));
         for step in &mut self.explanation.steps {
             step.seen.iter_mut().for_each(|seen| *seen = harmless(seen));
         }
