@@ -63,13 +63,17 @@ impl Policy {
         };
         let (service, region) = (record.service(), record.region());
         let call = format!("{service}:{}", record.name());
+        let unapproved = match region.as_ref() {
+            region::UNKNOWN => "the record tells no region, which nothing approves".to_owned(),
+            region => format!("{region} is not approved"),
+        };
         match reason {
             Reason::Watched(id) => format!("the watch {id} tells of this call in every region"),
             Reason::MutatingCall => {
-                format!("{region} is not approved, and nothing says that {call} only looks")
+                format!("{unapproved}, and nothing says that {call} only looks")
             }
             Reason::SensitiveRead => {
-                format!("{region} is not approved, and {call} hands out secrets or credentials")
+                format!("{unapproved}, and {call} hands out secrets or credentials")
             }
             Reason::NotAnApiCall => "this is a report of CloudTrail's own, not a call".to_owned(),
             Reason::ApprovedRegion => format!("{region} is approved"),
@@ -80,7 +84,7 @@ impl Policy {
             Reason::GlobalService => {
                 format!("{service} acts worldwide and records its calls in {region}")
             }
-            Reason::ReadOnly => format!("{region} is not approved, but {call} only looks"),
+            Reason::ReadOnly => format!("{unapproved}, but {call} only looks"),
             Reason::Exempt(id) => format!("the exemption {id} silences it"),
             Reason::Duplicate => "the same record was told before".to_owned(),
         }
