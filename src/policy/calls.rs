@@ -23,13 +23,11 @@ pub enum CallAccess {
 }
 
 impl CallTable {
-    /// Adds or changes one entry.
+    /// Adds an entry for a call that has none.
     pub fn insert(&mut self, service: &str, name: &str, access: CallAccess) {
         let Some((first, rest)) = split(name) else { return };
         let service = self.0.entry(service.to_ascii_lowercase()).or_default();
-        let entries = service.entry(rest.to_owned()).or_default();
-        entries.retain(|(letter, _)| *letter != first);
-        entries.push((first, access));
+        service.entry(rest.to_owned()).or_default().push((first, access));
     }
 
     /// What the table says about a call, by its name as written, else without the API version,

@@ -145,6 +145,19 @@ fn incident(records: &[Value]) -> Incident {
 }
 
 #[test]
+fn the_proposed_exemption_names_every_watch_on_the_call() {
+    let mine = "[[watch]]\nid = \"mine\"\nreason = \"r\"\nseverity = \"low\"\nservices = [\"cloudtrail\"]\n";
+    let before = triaged("trail-tampering", &Policy::with_user_file("mine.toml", mine).unwrap());
+    let alert = Alert::of_incident(&before.incidents[0], None, &context());
+    let alert: Value = serde_json::from_str(&Message::new(alert).json()).unwrap();
+    let with_rule = format!("{mine}\n{}", alert["exempt"].as_str().unwrap());
+    let after =
+        triaged("trail-tampering", &Policy::with_user_file("mine.toml", &with_rule).unwrap());
+    assert!(with_rule.contains("\"mine\", \"trail-change\", \"trail-tampering\""), "{with_rule}");
+    assert!(after.incidents.iter().all(|i| i.id != before.incidents[0].id));
+}
+
+#[test]
 fn an_incident_is_as_grave_as_its_gravest_record() {
     let call = |name: &str, mfa: &str| {
         json!({"eventSource": "cloudtrail.amazonaws.com", "eventName": name, "awsRegion": "us-east-1",
