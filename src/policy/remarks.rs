@@ -34,8 +34,10 @@ impl Keys {
             regions.iter().all(|region| !region.is_glob() && approved.matches(region.as_str()));
         let idle = exempt.watches.is_empty() && !own_lists && all;
         idle.then(|| {
-            let what =
-                format!("exempt `{}` silences nothing: approved anyway are {regions}", exempt.id);
+            let what = format!(
+                "exempt `{}` silences nothing, for these are approved: {regions}",
+                exempt.id
+            );
             (what, "remove it, or name the `watches` that it is meant to silence")
         })
     }

@@ -302,7 +302,8 @@ impl Value {
             // Ids may be longer than a float is exact.
             Value::Integer(number) => match text.parse::<i64>() {
                 Ok(found) => found == *number,
-                Err(_) => text.parse() == Ok(*number as f64),
+                Err(_) if text.contains(['.', 'e', 'E']) => text.parse() == Ok(*number as f64),
+                Err(_) => false,
             },
             Value::Float(number) => text.parse() == Ok(*number),
         }

@@ -302,6 +302,11 @@ fn question_10_exemptions() {
     ] {
         assert_judged(&rule(matcher), json!({}), "mutating-call high");
     }
+    let large = rule("request = { n = 9007199254740993 }");
+    assert_judged(&large, json!({"requestParameters": {"n": 9_007_199_254_740_993_i64}}), exempt);
+    for n in [json!(9_007_199_254_740_992_i64), json!(u64::MAX)] {
+        assert_judged(&large, json!({"requestParameters": {"n": n}}), "mutating-call high");
+    }
     let until = rule("until = 2026-12-31\nservices = [\"ec2\"]");
     assert_judged(&until, json!({"eventTime": "soon"}), "mutating-call high");
     let cloudformation = json!({"sourceIPAddress": "cloudformation.amazonaws.com"});

@@ -273,7 +273,7 @@ fn exemptions_that_do_nothing_any_more_are_spoken_of() {
     my.toml:1:1: exempt `yesterday` ended on 2026-11-22: it silences nothing of later days; remove it, or set a later date
     my.toml:7:1: exempt `today` ends on 2026-11-23; what it silences will alert from the day after
     my.toml:13:1: exempt `in-two-weeks` ends on 2026-12-07; what it silences will alert from the day after
-    my.toml:25:1: exempt `idle` silences nothing: approved anyway are us-east-1, US-WEST-2; remove it, or name the `watches` that it is meant to silence
+    my.toml:25:1: exempt `idle` silences nothing, for these are approved: us-east-1, US-WEST-2; remove it, or name the `watches` that it is meant to silence
     "#);
     let own = "[accounts.\"111122223333\"]\napproved_regions = [\"eu-west-1\"]\n\n";
     assert_eq!(remarks(&format!("{own}{}", exempt("idle", "regions = [\"us-east-1\"]"))), "");

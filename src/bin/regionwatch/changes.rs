@@ -146,7 +146,8 @@ impl Changes<'_> {
             true => format!("[accounts.{}]\n{list}", account.to_toml_value()),
             false => list,
         };
-        let place = self.keys.place_of_regions(account).filter(|place| place.is_users());
+        let place = self.keys.place_of_regions(account);
+        let place = place.filter(|place| place.is_users() && !self.args.overrides_regions());
         let instead = place.map(|place| format!(", instead of {place}")).unwrap_or_default();
         Change { what: format!("{what}{instead}"), toml }
     }

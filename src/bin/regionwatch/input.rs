@@ -63,6 +63,11 @@ impl PolicyArgs {
         self.policy.as_deref()
     }
 
+    /// Whether `--approved-regions` stands in the place of what a file says.
+    pub fn overrides_regions(&self) -> bool {
+        !self.approved_regions.is_empty()
+    }
+
     fn approved(&self) -> Result<Option<Patterns>, String> {
         if self.approved_regions.is_empty() {
             return Ok(None);
