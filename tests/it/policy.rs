@@ -62,7 +62,7 @@ regions = []
     my.toml:13:1: rule `ci` would match everything; narrow it by at least one of accounts, regions, services, calls, principals, source_ips, outcomes, request
     my.toml:16:1: unknown key `principal`; did you mean `principals`?
     my.toml:17:9: a string stands here; wanted is a date such as 2026-12-31, without quotes
-    my.toml:19:1: `reason` is missing
+    my.toml:19:1: `reason` is missing; say in a few words why it is there
     my.toml:21:15: `10.0.0.0/99` is no network; write CIDR, such as 192.0.2.0/24 or 2001:db8::/32
     my.toml:22:13: `ok` is unknown here; it is one of success, denied, throttled, failed, dry-run
     my.toml:28:10: `kms` is no call; write service:Name, such as ec2:RunInstances
@@ -177,7 +177,7 @@ request = { a = { b = 1 }, c = [nan] }
     my.toml:16:54: `cloudformation.amazonaws.com` is no network; write CIDR, such as 192.0.2.0/24 or 2001:db8::/32
     my.toml:17:23: `dryrun` is unknown here; did you mean `dry-run`? It is one of success, denied, throttled, failed, dry-run
     my.toml:18:17: a table stands here; wanted is a string, a bool or a number
-    my.toml:18:33: a float stands here; wanted is a string, a bool or a number
+    my.toml:18:33: this number cannot be compared; whole numbers have 64 bits; write a longer one as a string
     "#);
 }
 
@@ -229,7 +229,7 @@ expect = "alert"
 "#;
     insta::assert_snapshot!(faults(text), @r#"
     my.toml:1:1: wanted is either `record` or `file`; a record as a table or as JSON text, or the path of a file
-    my.toml:5:1: `name` is missing
+    my.toml:5:1: `name` is missing; say in a few words what it shows
     my.toml:7:11: `alarm` is unknown here; it is one of alert, ignore, reject
     my.toml:8:12: `grave` is unknown here; it is one of low, medium, high, critical
     my.toml:10:1: `verdict` is missing; it is one of alert, ignore, reject
@@ -250,7 +250,7 @@ fn the_same_call_twice() {
 /// Remarks at noon of 2026-11-23.
 fn remarks(text: &str) -> String {
     let user = PolicyFile::parse("my.toml", text).unwrap_or_else(|faults| panic!("{faults}"));
-    let keys = Keys::in_force(&[PolicyFile::embedded().unwrap(), user]).unwrap();
+    let keys = Keys::in_force(&[&PolicyFile::embedded().unwrap(), &user]).unwrap();
     let now = "2026-11-23T12:00:00Z".parse().unwrap();
     keys.remarks(now).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
