@@ -372,3 +372,89 @@ fn a_watch_that_was_dropped_cannot_be_named() {
     my.toml:3:1: exempt `x` names the watch `trail-change`, which is not there any more; drop_rules takes it out at my.toml:1:15
     "#);
 }
+
+#[test]
+fn keys_below_the_header_of_another_table() {
+    let text = r#"[[watch]]
+id = "w"
+reason = "r"
+[watch.request]
+logGroupName = "x"
+calls = ["logs:DeleteLogGroup"]
+severity = "critical"
+
+[[example]]
+name = "n"
+verdict = "alert"
+[example.record]
+eventName = "x"
+reason = "read-only"
+
+[watches]
+id = "x"
+
+[access]
+calls = "none"
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    my.toml:6:1: `calls` stands below the header of another table; write the rule's own keys first, or this table on one line: { ... }
+    my.toml:7:1: `severity` stands below the header of another table; write the rule's own keys first, or this table on one line: { ... }
+    my.toml:14:1: `reason` stands in the record; write the example's own keys before [example.record]
+    my.toml:16:2: unknown key `watches`; did you mean `watch`?
+    my.toml:20:9: a string stands here; wanted is a table
+    "#);
+    let one_table = "[watch]\nid = \"w\"\nreason = \"r\"\ncalls = [\"ec2:X\"]";
+    insta::assert_snapshot!(faults(one_table), @r#"
+    my.toml:1:1: `watch` is one table here, and wanted are several; write [[watch]]
+    "#);
+    let inline = "[[watch]]\nid = \"w\"\nreason = \"r\"\nrequest = { calls = \"x\", severity = 1 }";
+    Policy::with_user_file("my.toml", inline).unwrap();
+}
+
+#[test]
+fn rules_that_would_do_nothing_or_everything() {
+    let text = r#"drop_rules = ["ssm-agent", "ssm-agent", "mine"]
+
+[access.calls]
+"secretsmanager:getSecretValue" = "mutating"
+
+[accounts."111122223333"]
+name = "prod\nSubject: x"
+
+[[exempt]]
+id = "mine"
+reason = "r"
+principals = ["arn:aws:sts::111122223333:assumed-role/ci", "arn:aws:iam::1111:role/ci", "arn:aws:sts::111122223333:assumed-role/ci/s"]
+accounts = [111122223333]
+
+[[watch]]
+id = "all"
+reason = "r"
+services = ["?*"]
+calls = ["*:?*"]
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    my.toml:7:8: this is no name; write one line, such as "production"
+    my.toml:12:15: `arn:aws:sts::111122223333:assumed-role/ci` matches no principal; write an ARN, a glob such as *:user/alice, or a service such as cloudtrail.amazonaws.com
+    my.toml:12:60: `arn:aws:iam::1111:role/ci` matches no principal; write an ARN, a glob such as *:user/alice, or a service such as cloudtrail.amazonaws.com
+    my.toml:13:13: a string is wanted here; write "111122223333"
+    my.toml:15:1: rule `all` would match everything; narrow it by at least one of accounts, regions, services, calls, principals, source_ips, outcomes, request
+    "#);
+    insta::assert_snapshot!(faults("\u{FEFF}approved_regions = [1]"), @r#"
+    my.toml:1:21: a string is wanted here; write "1"
+    "#);
+    insta::assert_snapshot!(faults("[[exempt]]\nuntil = 2026-02-30"), @r#"
+    my.toml:2:9: invalid date, expected day between 01 and 28 (found is `2026-02-30`)
+    "#);
+}
+
+#[test]
+fn slips_that_show_only_beside_the_default_policy() {
+    let text = "drop_rules = [\"ssm-agent\", \"ssm-agent\", \"mine\"]\n\n[access.calls]\n\"secretsmanager:getSecretValue\" = \"mutating\"\n\n\
+                [[exempt]]\nid = \"mine\"\nreason = \"r\"\nservices = [\"ec2\"]\n";
+    insta::assert_snapshot!(faults(text), @r#"
+    my.toml:1:28: drop_rules names `ssm-agent` in vain; it was dropped at my.toml:1:15 already
+    my.toml:1:41: drop_rules names `mine` in vain; it is a rule of this very file: take it out there
+    my.toml:4:1: `secretsmanager:getSecretValue` is `secretsmanager:GetSecretValue` in another case; the case of a name counts here: write it as it is known
+    "#);
+}
