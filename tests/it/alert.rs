@@ -17,7 +17,8 @@ fn now() -> Timestamp {
     "2026-11-23T12:00:00Z".parse().unwrap()
 }
 
-fn judge() -> &'static Version {
+/// The policy that the alerts of these tests name.
+pub fn judge() -> &'static Version {
     static JUDGE: OnceLock<Version> = OnceLock::new();
     JUDGE.get_or_init(|| Version { digest: "3f2a9c01d4e5".to_owned(), parameter: Some(7) })
 }
@@ -34,7 +35,7 @@ fn context() -> Context<'static> {
 }
 
 /// The messages of a sample, one an incident.
-fn messages(name: &str) -> Vec<Message> {
+pub fn messages(name: &str) -> Vec<Message> {
     let triaged = triaged(name, &Policy::embedded().unwrap());
     let alerts = triaged.incidents.iter().map(|i| Alert::of_incident(i, None, &context()));
     let rejects =

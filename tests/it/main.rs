@@ -24,5 +24,6 @@ mod oracle;
 mod policy;
 mod properties;
 mod samples;
+mod schema;
 mod standing;
 mod template;
