@@ -16,6 +16,7 @@ mod differential;
 mod docs;
 mod e2e;
 mod explain;
+mod generated;
 mod handler;
 mod house;
 mod judge;
