@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::policy::{PolicyFile, Reason};
-use crate::record::Outcome;
 use crate::record::principal::SHARED_ROLES;
+use crate::record::{Outcome, region};
 
 use super::Incident;
 use super::incident::id_of;
@@ -29,12 +29,24 @@ pub fn why(incident: &Incident) -> String {
             (true, _) => "not all of these calls are known to be read-only",
             (false, _) => "these reads hand out secrets or credentials",
         };
-        why.push(format!(
-            "{} is not approved for account {}, and {does}.",
-            incident.region, incident.account
-        ));
+        let (place, account) = (place(incident), for_account(incident));
+        why.push(format!("{place} is not approved{account}, and {does}."));
     }
     why.join(" ")
+}
+
+fn place(incident: &Incident) -> &str {
+    match incident.region.as_str() {
+        region::UNKNOWN => "A region that the record does not tell",
+        code => code,
+    }
+}
+
+fn for_account(incident: &Incident) -> String {
+    match incident.account.as_str() {
+        "" => String::new(),
+        account => format!(" for account {account}"),
+    }
 }
 
 /// What to do, in order.

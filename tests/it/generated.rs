@@ -164,6 +164,80 @@ fn alerts_of_unreadable_entries_fit_and_are_harmless() {
     }
 }
 
+/// Names of members whose values nobody may read in an alert.
+const SECRETS: &[&str] = &[
+    "password",
+    "masterUserPassword",
+    "MasterUserPassword",
+    "db_password",
+    "newPasswd",
+    "secret",
+    "clientSecret",
+    "secretString",
+    "SecretAccessKey",
+    "authToken",
+    "sessionToken",
+    "x-auth-token",
+    "userData",
+    "UserData",
+    "privateKey",
+    "private_key",
+    "preSharedKey",
+    "privateKeyPassphrase",
+    "keyMaterial",
+    "credentials",
+    "apiKey",
+    "api-key",
+    "x_api_key",
+    "authorization",
+];
+
+impl Draws {
+    /// Parameters, somewhere in which something secret stands.
+    fn parameters(&mut self) -> Value {
+        let mut value = json!({"vpcId": "vpc-1", self.of(SECRETS): self.secret()});
+        if self.once_in(3) {
+            let name = self.of(&["name", "key", "parameterKey"]);
+            value[name] = json!(self.of(SECRETS));
+            value["value"] = self.secret();
+        }
+        for _ in 0..self.below(6) {
+            let inner = self.of(&["set", "items", "instanceId", "targetName", "resourceArn"]);
+            value = if self.once_in(2) { json!({inner: value}) } else { json!([value, inner]) };
+        }
+        json!({"bucketName": "bucket", "inner": value})
+    }
+
+    /// In each of the shapes that would be taken for a resource.
+    fn secret(&mut self) -> Value {
+        let text = self.of(&["hunter2", "arn:aws:hunter2", "hunter-01234567", "hunter2 x"]);
+        let inner = self.of(&["id", "name", "Arn", "groupName", "x"]);
+        self.of(&[json!(text), json!([text]), json!({inner: text}), json!([{inner: [text]}])])
+    }
+}
+
+#[test]
+fn what_stands_under_a_secret_name_is_in_no_text() {
+    for seed in 0..2000 {
+        let _seed = Seed(seed);
+        let mut draws = Draws(seed);
+        let record = json!({
+            "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
+            "requestParameters": draws.parameters(), "responseElements": draws.parameters(),
+        })
+        .to_string();
+        let record = Record::parse(&record).unwrap();
+        let key = IncidentKey::of(&record, "");
+        let incident = Incident::new(key, &record, Reason::MutatingCall, Severity::High);
+        let message =
+            Message::in_formats(Alert::of_incident(&incident, None, &context()), AMAZON_Q);
+        for text in [&message.structure, &message.subject, &message.json()] {
+            assert!(!text.contains("hunter"), "{text}");
+        }
+        assert!(message.json().contains(r#""vpc-1""#), "{}", message.json());
+    }
+}
+
 /// Says which alert it was when a check fails.
 struct Seed(u64);
 
