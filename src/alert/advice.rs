@@ -75,7 +75,8 @@ pub fn next_steps(incident: &Incident) -> Vec<String> {
 
 fn contain(incident: &Incident) -> String {
     let who = &incident.who;
-    let shared = who.arn.as_deref().is_some_and(|arn| arn.contains(SHARED_ROLES));
+    let shared = who.kind == "IdentityCenterUser"
+        || who.arn.as_deref().is_some_and(|arn| arn.contains(SHARED_ROLES));
     let what = match who.kind.as_str() {
         "Root" => {
             "change the root password, delete root access keys, and sign out all root sessions"
@@ -90,7 +91,7 @@ fn contain(incident: &Incident) -> String {
                 who.name
             );
         }
-        "AssumedRole" if shared => {
+        "AssumedRole" | "IdentityCenterUser" if shared => {
             "disable the user in IAM Identity Center, and end their sessions there"
         }
         "AssumedRole" => {

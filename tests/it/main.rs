@@ -23,6 +23,7 @@ mod judge;
 mod judgement;
 mod oracle;
 mod policy;
+mod principal;
 mod properties;
 mod samples;
 mod schema;
