@@ -3,7 +3,7 @@
 
 use regionwatch::alert::message::LARGEST;
 use regionwatch::alert::text::clean;
-use regionwatch::alert::{Alert, Context, FollowUp, Incident, IncidentKey, Message, Rejects};
+use regionwatch::alert::{Alert, Body, Context, FollowUp, Incident, IncidentKey, Message, Rejects};
 use regionwatch::envelope::Reject;
 use regionwatch::policy::{Reason, Severity};
 use regionwatch::record::Record;
@@ -77,7 +77,7 @@ impl Draws {
         json!({
             "eventSource": self.text(), "eventName": self.text(), "eventTime": self.text(),
             "awsRegion": self.text(), "eventID": self.text(), "eventCategory": self.text(),
-            "errorCode": self.text(), "userAgent": agent, "sourceIPAddress": self.text(),
+            "errorCode": self.error_code(), "userAgent": agent, "sourceIPAddress": self.text(),
             "recipientAccountId": self.text(), "sessionCredentialFromConsole": mfa,
             "userIdentity": {
                 "type": self.text(), "arn": self.text(), "userName": self.text(),
@@ -88,6 +88,12 @@ impl Draws {
             "responseElements": {"cArn": format!("arn:{}", self.text())},
         })
         .to_string()
+    }
+
+    fn error_code(&mut self) -> String {
+        const CODES: &[&str] =
+            &["", "AccessDenied", "ThrottlingException", "Client.DryRunOperation", "Other"];
+        if self.once_in(2) { self.text() } else { self.of(CODES).to_owned() }
     }
 
     /// What a few records make; all but the first count as the same principal's.
@@ -258,17 +264,39 @@ fn check(seed: u64, alert: Alert) {
     assert!(message.subject.bytes().all(|b| (b' '..=b'~').contains(&b)), "{}", message.subject);
     assert!(message.attributes.iter().all(|a| !a.value.is_empty()), "{:?}", message.attributes);
     let texts = texts(&message);
-    for text in texts.as_object().unwrap().values() {
-        let text = text.as_str().unwrap();
+    for protocol in ["default", "sms", "sqs", "https"] {
+        let text = texts[protocol].as_str().unwrap();
         assert!(!text.is_empty());
         assert!(!text.chars().any(is_hidden), "{text:?}");
     }
     let sms = texts["sms"].as_str().unwrap();
-    assert!(sms.len() <= 160 && sms.is_ascii() && !sms.contains('\n'), "{sms}");
+    assert!(sms.len() <= 160 && sms.chars().all(is_basic_gsm), "{sms}");
     assert_eq!(texts["default"], texts["email"]);
+    for machine in ["lambda", "http", "firehose"] {
+        assert_eq!(texts[machine], texts["sqs"]);
+    }
+    check_opening(&message.alert, texts["email"].as_str().unwrap());
     let json: Value = serde_json::from_str(texts["sqs"].as_str().unwrap()).unwrap();
     schema::assert_valid(&json);
     check_chat(&serde_json::from_str(texts["https"].as_str().unwrap()).unwrap());
+}
+
+/// Printable ASCII without what the basic GSM alphabet lacks, or has for two places.
+fn is_basic_gsm(c: char) -> bool {
+    matches!(c, ' '..='~') && !"[]\\^`{|}~".contains(c)
+}
+
+/// The first line of an incident's mail says who did what where, the second whether it worked.
+fn check_opening(alert: &Alert, mail: &str) {
+    let Body::Incident(body) = &alert.body else { return };
+    let mut lines = mail.lines();
+    let (first, second) = (lines.next().unwrap(), lines.next().unwrap());
+    assert!(first.starts_with(&body.principal.name), "{first}");
+    assert!(first.contains(&body.calls[0].name), "{first}");
+    let place = if alert.region == "unknown" { "does not tell" } else { &alert.region };
+    assert!(first.contains(place) && first.contains(&alert.account), "{first}");
+    let worked = ["succeeded.", "failed.", "failed: denied.", "failed: throttled.", "a dry run."];
+    assert!(worked.iter().any(|became| second.contains(became)), "{second}");
 }
 
 /// Control characters, and marks that reorder or hide text.
