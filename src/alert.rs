@@ -5,6 +5,7 @@
 //! harmless ([`text`]), and [`message`] fits it into what SNS takes.
 
 pub mod advice;
+pub mod chat;
 pub mod contract;
 pub mod incident;
 pub mod message;
@@ -25,7 +26,7 @@ pub use contract::{
     PrincipalBody, UnreadableBody, VERSION,
 };
 pub use incident::{Incident, IncidentKey};
-pub use message::Message;
+pub use message::{Formats, HttpsFormat, Message};
 
 use incident::{Few, id_of};
 

@@ -7,6 +7,7 @@ use std::fmt;
 
 use jiff::SignedDuration;
 
+use crate::alert::{Formats, HttpsFormat};
 use crate::handler::Limits;
 use crate::policy::Patterns;
 
@@ -23,6 +24,8 @@ pub struct Config {
     pub policy_ttl: SignedDuration,
     /// `WINDOW_MINUTES`: how long the ledger keeps silent about what was told, 1 to 1,440.
     pub window: SignedDuration,
+    /// `HTTPS_FORMAT`: what subscribers by HTTPS get.
+    pub formats: Formats,
     /// `MAX_MESSAGES`, 2 to 1,000, and `MAX_INFLATED_BYTES`, 1 MiB to 4 GiB.
     pub limits: Limits,
 }
@@ -72,6 +75,7 @@ const APPROVED_REGIONS: &str = "APPROVED_REGIONS";
 const POLICY_PARAMETER: &str = "POLICY_PARAMETER";
 const POLICY_TTL_SECONDS: &str = "POLICY_TTL_SECONDS";
 const SHADOW: &str = "SHADOW";
+const HTTPS_FORMAT: &str = "HTTPS_FORMAT";
 const WINDOW_MINUTES: &str = "WINDOW_MINUTES";
 const MAX_MESSAGES: &str = "MAX_MESSAGES";
 const MAX_INFLATED_BYTES: &str = "MAX_INFLATED_BYTES";
@@ -88,6 +92,7 @@ impl Config {
         let policy_parameter = reader.policy_parameter();
         let policy_ttl = reader.number(POLICY_TTL_SECONDS, 300, 0..=86_400);
         let window = reader.number(WINDOW_MINUTES, 60, 1..=1440);
+        let formats = Formats { https: reader.https_format() };
         let defaults = Limits::default();
         let max_messages = reader.number(MAX_MESSAGES, defaults.max_messages as u64, 2..=1000);
         let max_inflated_bytes =
@@ -99,6 +104,7 @@ impl Config {
                 policy_parameter,
                 policy_ttl: SignedDuration::from_secs(i64::try_from(policy_ttl).unwrap_or(300)),
                 window: SignedDuration::from_mins(i64::try_from(window).unwrap_or(60)),
+                formats,
                 limits: Limits {
                     max_inflated_bytes,
                     max_messages: usize::try_from(max_messages).unwrap_or(defaults.max_messages),
@@ -207,6 +213,16 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         false
     }
 
+    fn https_format(&mut self) -> HttpsFormat {
+        let Some(text) = self.get(HTTPS_FORMAT) else { return HttpsFormat::default() };
+        match text.to_ascii_lowercase().as_str() {
+            "amazon-q" => return HttpsFormat::AmazonQ,
+            "json" => {}
+            _ => self.fault(HTTPS_FORMAT, format!("`{text}` is neither json nor amazon-q")),
+        }
+        HttpsFormat::Json
+    }
+
     fn policy_parameter(&mut self) -> Option<Parameter> {
         let text = self.get(POLICY_PARAMETER)?;
         Parameter::parse(&text).map_err(|what| self.fault(POLICY_PARAMETER, what)).ok()
@@ -272,6 +288,7 @@ mod tests {
         assert_eq!(config.policy_parameter, None);
         assert_eq!(config.policy_ttl, SignedDuration::from_mins(5));
         assert_eq!(config.window, SignedDuration::from_mins(60));
+        assert_eq!(config.formats, Formats { https: HttpsFormat::Json });
         assert_eq!(config.limits, Limits::default());
         assert!(config.approved_regions.is_none());
     }
@@ -284,6 +301,7 @@ mod tests {
             ("MAX_MESSAGES", "many"),
             ("POLICY_PARAMETER", "my policy"),
             ("POLICY_TTL_SECONDS", "86401"),
+            ("HTTPS_FORMAT", "chime"),
             ("SHADOW", "yes"),
         ]);
         let faults = faults.unwrap_err();
@@ -294,10 +312,23 @@ mod tests {
             "MAX_MESSAGES",
             "POLICY_PARAMETER: `my policy`",
             "POLICY_TTL_SECONDS: `86401`",
+            "HTTPS_FORMAT: `chime` is neither json nor amazon-q",
             "SHADOW: `yes` is neither",
         ] {
             assert!(faults.contains(name), "{name} in {faults}");
         }
+    }
+
+    #[test]
+    fn https_gets_json_or_a_notification() {
+        let https = |format| {
+            config(&[("TOPIC_ARN", TOPIC), ("HTTPS_FORMAT", format)]).map(|c| c.formats.https)
+        };
+        assert_eq!(https(""), Ok(HttpsFormat::Json));
+        assert_eq!(https(" JSON "), Ok(HttpsFormat::Json));
+        assert_eq!(https("amazon-q"), Ok(HttpsFormat::AmazonQ));
+        assert_eq!(https("Amazon-Q"), Ok(HttpsFormat::AmazonQ));
+        assert!(https("amazonq").unwrap_err().starts_with("HTTPS_FORMAT"));
     }
 
     #[test]

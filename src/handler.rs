@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::alert::incident::id_of;
-use crate::alert::{Alert, Context, FollowUp, Incident, Message, Rejects};
+use crate::alert::{Alert, Context, FollowUp, Formats, Incident, Message, Rejects};
 use crate::envelope::{Batch, Envelope, EnvelopeError};
 use crate::inflate::InflateError;
 use crate::ledger::{Cause, Decision, Ledger, Sighting, Telling};
@@ -26,6 +26,8 @@ pub struct Handler<'a, L, P> {
     pub ledger: &'a L,
     /// Takes the messages.
     pub publish: &'a P,
+    /// Which texts the messages hold.
+    pub formats: Formats,
     /// Bounds of one invocation.
     pub limits: Limits,
 }
@@ -217,7 +219,8 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
             let incidents: Vec<&Incident> =
                 shared.iter().filter_map(|one| one.finding.incident()).collect();
             let policy = self.policy.version();
-            let digest = Message::new(Alert::digest(&incidents, scene.invocation.id, policy));
+            let digest = Alert::digest(&incidents, scene.invocation.id, policy);
+            let digest = Message::in_formats(digest, self.formats);
             if digest.alert.truncated {
                 summary.in_short_digest = incidents.iter().map(|one| one.id.clone()).collect();
             }
@@ -255,10 +258,11 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
             log_stream: &scene.batch.log_stream,
         };
         let follow_up = one.follow_up.clone();
-        Message::new(match one.finding {
+        let alert = match one.finding {
             Finding::Incident(incident) => Alert::of_incident(incident, follow_up, &context),
             Finding::Rejects(rejects) => Alert::of_rejects(rejects, follow_up, &context),
-        })
+        };
+        Message::in_formats(alert, self.formats)
     }
 
     async fn confirm(&self, told: &[Outgoing<'_>], summary: &mut Summary) {

@@ -6,8 +6,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::policy::{PolicyFile, Reason};
-use crate::record::Outcome;
 use crate::record::principal::SHARED_ROLES;
+use crate::record::{Outcome, region};
 
 use super::Incident;
 use super::incident::id_of;
@@ -29,12 +29,24 @@ pub fn why(incident: &Incident) -> String {
             (true, _) => "not all of these calls are known to be read-only",
             (false, _) => "these reads hand out secrets or credentials",
         };
-        why.push(format!(
-            "{} is not approved for account {}, and {does}.",
-            incident.region, incident.account
-        ));
+        let (place, account) = (place(incident), for_account(incident));
+        why.push(format!("{place} is not approved{account}, and {does}."));
     }
     why.join(" ")
+}
+
+fn place(incident: &Incident) -> &str {
+    match incident.region.as_str() {
+        region::UNKNOWN => "A region that the record does not tell",
+        code => code,
+    }
+}
+
+fn for_account(incident: &Incident) -> String {
+    match incident.account.as_str() {
+        "" => String::new(),
+        account => format!(" for account {account}"),
+    }
 }
 
 /// What to do, in order.
@@ -63,7 +75,8 @@ pub fn next_steps(incident: &Incident) -> Vec<String> {
 
 fn contain(incident: &Incident) -> String {
     let who = &incident.who;
-    let shared = who.arn.as_deref().is_some_and(|arn| arn.contains(SHARED_ROLES));
+    let shared = who.kind == "IdentityCenterUser"
+        || who.arn.as_deref().is_some_and(|arn| arn.contains(SHARED_ROLES));
     let what = match who.kind.as_str() {
         "Root" => {
             "change the root password, delete root access keys, and sign out all root sessions"
@@ -78,7 +91,7 @@ fn contain(incident: &Incident) -> String {
                 who.name
             );
         }
-        "AssumedRole" if shared => {
+        "AssumedRole" | "IdentityCenterUser" if shared => {
             "disable the user in IAM Identity Center, and end their sessions there"
         }
         "AssumedRole" => {

@@ -122,6 +122,9 @@ const LONGEST_NAME: usize = 256;
 /// Characters of a user agent: the program and its version stand at the front.
 const LONGEST_AGENT: usize = 96;
 
+/// 0000-01-01: what is before has no form in RFC 3339, which the contract promises.
+const YEAR_0: i64 = -62_167_219_200;
+
 /// What incidents are told apart by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IncidentKey {
@@ -212,7 +215,7 @@ impl Incident {
     }
 
     fn add_time(&mut self, record: &Record<'_>) {
-        let Some(time) = record.time() else { return };
+        let Some(time) = record.time().filter(|time| time.as_second() >= YEAR_0) else { return };
         self.first = Some(self.first.map_or(time, |first| first.min(time)));
         self.last = Some(self.last.map_or(time, |last| last.max(time)));
     }

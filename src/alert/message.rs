@@ -5,6 +5,7 @@
 
 use serde_json::json;
 
+use super::chat::notification;
 use super::prose::{mail, sms};
 use super::text::subject;
 use super::{Alert, Body, Covers};
@@ -17,6 +18,23 @@ const LONGEST_SUBJECT: usize = 99;
 
 /// Characters of an attribute, so that all of them are a small part of the message.
 const LONGEST_ATTRIBUTE: usize = 256;
+
+/// Which texts a message holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Formats {
+    /// What subscribers by HTTPS get.
+    pub https: HttpsFormat,
+}
+
+/// What subscribers by HTTPS get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HttpsFormat {
+    /// The JSON contract.
+    #[default]
+    Json,
+    /// A custom notification of Amazon Q Developer in chat applications.
+    AmazonQ,
+}
 
 /// One SNS message.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,12 +61,17 @@ pub struct Attribute {
 }
 
 impl Message {
+    /// The message for an alert in the default formats.
+    pub fn new(alert: Alert) -> Self {
+        Message::in_formats(alert, Formats::default())
+    }
+
     /// The message for an alert, which is cut until it fits.
-    pub fn new(mut alert: Alert) -> Self {
+    pub fn in_formats(mut alert: Alert, formats: Formats) -> Self {
         loop {
             let message = Message {
                 subject: subject(&format!("[{}] {}", alert.severity, alert.title), LONGEST_SUBJECT),
-                structure: structure(&alert),
+                structure: structure(&alert, formats),
                 attributes: attributes(&alert),
                 alert,
             };
@@ -89,8 +112,12 @@ impl Message {
 }
 
 /// Prose for people, the contract for machines.
-fn structure(alert: &Alert) -> String {
+fn structure(alert: &Alert, formats: Formats) -> String {
     let (mail, json) = (mail(alert), contract(alert));
+    let https = match formats.https {
+        HttpsFormat::Json => json.clone(),
+        HttpsFormat::AmazonQ => notification(alert, &mail),
+    };
     json!({
         "default": mail,
         "email": mail,
@@ -98,7 +125,7 @@ fn structure(alert: &Alert) -> String {
         "sqs": json,
         "lambda": json,
         "http": json,
-        "https": json,
+        "https": https,
         "firehose": json,
     })
     .to_string()

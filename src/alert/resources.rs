@@ -1,6 +1,6 @@
 //! What a call touched: ARNs, ids and names found in a record, and nothing that looks secret.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::record::Record;
 
@@ -36,7 +36,12 @@ fn walk(key: &str, value: &Value, left: &mut usize, found: &mut impl FnMut(&str,
     *left -= 1;
     match value {
         Value::Object(members) => {
-            members.iter().for_each(|(key, value)| walk(key, value, left, found));
+            let secret = names_a_secret(members);
+            for (key, value) in members {
+                if !(secret && is_value(key)) {
+                    walk(key, value, left, found);
+                }
+            }
         }
         Value::Array(elements) => {
             elements.iter().for_each(|value| walk(key, value, left, found));
@@ -46,20 +51,48 @@ fn walk(key: &str, value: &Value, left: &mut usize, found: &mut impl FnMut(&str,
     }
 }
 
+/// Whether the object is a pair such as `{"name":"DB_PASSWORD","value":"..."}`, as containers have
+/// their environment and stacks their parameters.
+fn names_a_secret(members: &Map<String, Value>) -> bool {
+    let names = members.iter().filter(|(key, _)| is_key(key));
+    names.filter_map(|(_, name)| name.as_str()).any(holds_secret_word)
+}
+
+fn is_key(key: &str) -> bool {
+    ends_with_word(key, "name") || ends_with_word(key, "key")
+}
+
+fn is_value(key: &str) -> bool {
+    ends_with_word(key, "value") || ends_with_word(key, "values")
+}
+
 /// Whether a value under `key` must not be shown. The id of a secret is none.
 pub fn is_secret(key: &str) -> bool {
+    holds_secret_word(key) && !is_naming(key)
+}
+
+fn holds_secret_word(key: &str) -> bool {
     const SECRET: &[&str] = &[
         "password",
+        "passwd",
         "passphrase",
+        "passcode",
         "secret",
         "token",
         "userdata",
         "privatekey",
+        "sharedkey",
+        "apikey",
+        "authkey",
+        "authorization",
         "keymaterial",
+        "plaintext",
+        "connectionstring",
         "credential",
     ];
-    let lower = key.to_ascii_lowercase();
-    SECRET.iter().any(|word| lower.contains(word)) && !is_naming(key)
+    let letters = key.chars().filter(char::is_ascii_alphanumeric);
+    let lower: String = letters.map(|c| c.to_ascii_lowercase()).collect();
+    SECRET.iter().any(|word| lower.contains(word))
 }
 
 fn is_naming(key: &str) -> bool {
@@ -122,12 +155,16 @@ mod tests {
         let text = r#"{
             "resources":[{"ARN":"arn:aws:s3:::bucket","accountId":"111122223333"}],
             "requestParameters":{"bucketName":"bucket","masterUserPassword":"hunter2",
+                "environment":[{"name":"API_TOKEN","value":"sk-0123456789abcdef0"}],
                 "secretId":"prod/db","clientToken":"t-0123456789abcdef0",
                 "credentials":{"roleArn":"arn:aws:iam::111122223333:role/hidden"}},
             "responseElements":{"instancesSet":{"items":[{"instanceId":"i-1","x":"sg-01234567"}]}}}"#;
         let record = Record::parse(text).unwrap();
         let mut seen = Vec::new();
         of(&record, |resource| seen.push(resource.to_owned()));
-        assert_eq!(seen, ["arn:aws:s3:::bucket", "bucket", "prod/db", "i-1", "sg-01234567"]);
+        assert_eq!(
+            seen,
+            ["arn:aws:s3:::bucket", "bucket", "API_TOKEN", "prod/db", "i-1", "sg-01234567"]
+        );
     }
 }

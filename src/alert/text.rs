@@ -44,6 +44,59 @@ fn is_gsm(c: char) -> bool {
     c.is_ascii_alphanumeric() || " @$!\"#%&'()*+,-./:;<=>?_".contains(c)
 }
 
+/// `text` as it may stand in a chat's Markdown: for every character that Slack's or Teams' would
+/// interpret there is another that looks like it. Where a word goes on behind it, `_`, `@` and `#`
+/// mean nothing and stay: names and addresses hold them.
+pub fn plain(text: &str) -> String {
+    let mut before = ' ';
+    let mut plain = String::with_capacity(text.len());
+    let mut behind = text.chars().peekable();
+    while let Some(c) = behind.next() {
+        let next = behind.peek().copied().unwrap_or(' ');
+        let inside = before.is_alphanumeric() && next.is_alphanumeric();
+        plain.push(if inside && is_of_words(c) { c } else { look_alike(c, next) });
+        before = c;
+    }
+    plain
+}
+
+fn is_of_words(c: char) -> bool {
+    matches!(c, '_' | '@' | '#')
+}
+
+/// A character that is no markup. Links begin with `://` or `www.`, and mentions in Slack with `<`.
+fn look_alike(c: char, next: char) -> char {
+    match c {
+        '*' => '\u{2217}',
+        '_' => '\u{2017}',
+        '~' => '\u{223C}',
+        '#' => '\u{FF03}',
+        '@' => '\u{FF20}',
+        '|' => '\u{00A6}',
+        '&' => '\u{FF06}',
+        '\\' => '\u{2216}',
+        '[' => '(',
+        ']' => ')',
+        ':' if next == '/' => '\u{2236}',
+        _ => no_code_end(c),
+    }
+}
+
+/// `text` as it may stand in a code span or a code block: with nothing that ends it, and nothing
+/// that Slack would take for a mention.
+pub fn code(text: &str) -> String {
+    text.chars().map(no_code_end).collect()
+}
+
+fn no_code_end(c: char) -> char {
+    match c {
+        '`' => '\'',
+        '<' => '\u{2039}',
+        '>' => '\u{203A}',
+        _ => c,
+    }
+}
+
 fn shorten(ascii: &str, most: usize, mark: &str) -> String {
     if ascii.chars().count() <= most {
         return ascii.to_owned();
@@ -61,6 +114,18 @@ mod tests {
         assert_eq!(clean("a\r\nb\u{202E}c\u{200B}d\u{7}", 10), "abcd");
         assert_eq!(clean("Ünïcode stays", 7), "Ünïcod…");
         assert_eq!(clean("<b>", 7), "<b>");
+    }
+
+    #[test]
+    fn chats_are_told_no_markup() {
+        assert_eq!(
+            plain("data_pipeline by mateo@example.com"),
+            "data_pipeline by mateo@example.com"
+        );
+        assert_eq!(plain("*b* _i_ ~s~ `c` # h"), "∗b∗ ‗i‗ ∼s∼ 'c' ＃ h");
+        assert_eq!(plain("[t](https://x) <!here> @here"), "(t)(https∶//x) ‹!here› ＠here");
+        assert_eq!(plain("a|b \\* &lt;"), "a¦b ∖∗ ＆lt;");
+        assert_eq!(code("`<!here>` *x*"), "'‹!here›' *x*");
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub struct UserIdentity<'a> {
     pub mfa: Option<bool>,
     /// `onBehalfOf.userId`: the Identity Center user.
     pub on_behalf_of: Option<Text<'a>>,
+    /// `identityProvider`: who vouches for a web identity.
+    pub identity_provider: Option<Text<'a>>,
 }
 
 impl<'a> UserIdentity<'a> {
@@ -53,6 +55,7 @@ impl<'a> UserIdentity<'a> {
             issuer_name: string(issuer.user_name),
             mfa: bool_or_text(attributes.mfa_authenticated),
             on_behalf_of: string(on_behalf_of.user_id),
+            identity_provider: string(identity.identity_provider),
         }
     }
 
@@ -68,7 +71,7 @@ impl<'a> UserIdentity<'a> {
     }
 }
 
-/// Who acted, as a person would tell it.
+/// Who acted, as a person would tell it. Empty texts, as in the guide's examples, count as absent.
 #[derive(Debug, Clone, Copy)]
 pub struct Principal<'r> {
     identity: &'r UserIdentity<'r>,
@@ -96,20 +99,39 @@ impl<'r> Principal<'r> {
     /// name where many people share the role.
     pub fn key(self) -> Text<'r> {
         let identity = self.identity;
-        if let Some(role) = identity.issuer_arn.as_deref() {
+        if let Some(role) = self.role() {
             return match self.session() {
                 Some(session) if self.shares_its_role() => format!("{role}/{session}").into(),
                 _ => role.into(),
             };
         }
-        first([&identity.arn, &identity.invoked_by, &identity.principal_id])
+        first([&identity.arn, &identity.invoked_by, &identity.on_behalf_of])
+            .or_else(|| self.principal_id())
+            .or_else(|| first([&identity.user_name]))
+            .or(identity.account_id.as_deref().filter(|_| self.kind() == "AWSAccount"))
             .unwrap_or("unknown")
             .into()
     }
 
+    /// `principalId`; of a role of another account without the session's name behind it, which is
+    /// all that such a record tells of the role.
+    fn principal_id(self) -> Option<&'r str> {
+        let id = first([&self.identity.principal_id])?;
+        match self.kind() {
+            "AWSAccount" => id.split(':').next(),
+            _ => Some(id),
+        }
+    }
+
     /// The role's ARN for an assumed role, else the principal's own.
     pub fn arn(self) -> Option<&'r str> {
-        first([&self.identity.issuer_arn, &self.identity.arn])
+        self.role().or_else(|| first([&self.identity.arn]))
+    }
+
+    /// The role whose session acts. The session of a federated user has an issuer too, but it is
+    /// the user who asked for it, and may have asked for many.
+    fn role(self) -> Option<&'r str> {
+        first([&self.identity.issuer_arn]).filter(|_| self.kind() != "FederatedUser")
     }
 
     /// Whether many people act under this role, each in a session of their own name.
@@ -128,25 +150,68 @@ impl<'r> Principal<'r> {
     /// The short name a person would use.
     pub fn name(self) -> Text<'r> {
         let identity = self.identity;
-        let name = first([&identity.user_name, &identity.issuer_name]);
         match self.kind() {
             "Root" => "root".into(),
-            "AWSAccount" => match identity.account_id.as_deref() {
+            "AWSAccount" => match first([&identity.account_id]) {
                 Some(account) => format!("account {account}").into(),
                 None => "another account".into(),
             },
-            _ => match name.or_else(|| last_part(self.arn()?)) {
-                Some(role) => self.person_behind(role).unwrap_or(role.into()),
-                None => first([
-                    &identity.invoked_by,
-                    &identity.on_behalf_of,
-                    &identity.principal_id,
-                    &identity.access_key_id,
-                ])
-                .unwrap_or("unknown")
-                .into(),
-            },
+            "FederatedUser" => self.federated_user(),
+            "IdentityCenterUser" => self.identity_center_user(),
+            "WebIdentityUser" => self.vouched_for_by(self.provider()),
+            // The provider of a SAML user is a hash, which tells nobody anything.
+            "SAMLUser" => self.vouched_for_by(Some("SAML")),
+            _ => self.own_name(),
         }
+    }
+
+    fn own_name(self) -> Text<'r> {
+        let identity = self.identity;
+        let name = first([&identity.user_name, &identity.issuer_name]);
+        match name.or_else(|| last_part(self.arn()?)) {
+            Some(role) => self.person_behind(role).unwrap_or(role.into()),
+            None => first([
+                &identity.invoked_by,
+                &identity.on_behalf_of,
+                &identity.principal_id,
+                &identity.access_key_id,
+            ])
+            .unwrap_or("unknown")
+            .into(),
+        }
+    }
+
+    /// `nikki (federated by mateo)`.
+    fn federated_user(self) -> Text<'r> {
+        let issuer = first([&self.identity.issuer_name]);
+        let issuer = issuer.or_else(|| last_part(first([&self.identity.issuer_arn])?));
+        match (first([&self.identity.arn]).and_then(last_part), issuer) {
+            (Some(user), Some(issuer)) => format!("{user} (federated by {issuer})").into(),
+            (Some(user), None) => user.into(),
+            (None, _) => self.own_name(),
+        }
+    }
+
+    /// Records have the id of such a user, and no name.
+    fn identity_center_user(self) -> Text<'r> {
+        match first([&self.identity.user_name, &self.identity.on_behalf_of]) {
+            Some(user) => format!("Identity Center user {user}").into(),
+            None => self.own_name(),
+        }
+    }
+
+    /// `repo:octo/site (token.actions.githubusercontent.com)`.
+    fn vouched_for_by(self, provider: Option<&str>) -> Text<'r> {
+        match (first([&self.identity.user_name]), provider) {
+            (Some(user), Some(provider)) => format!("{user} ({provider})").into(),
+            _ => self.own_name(),
+        }
+    }
+
+    /// The provider's domain: of OpenID Connect it is the end of an ARN.
+    fn provider(self) -> Option<&'r str> {
+        let provider = first([&self.identity.identity_provider])?;
+        Some(provider.split_once(":oidc-provider/").map_or(provider, |(_, domain)| domain))
     }
 
     /// `mateo@example.com (AdministratorAccess)` for an Identity Center role.
@@ -168,7 +233,7 @@ impl<'r> Principal<'r> {
 }
 
 fn first<'r, const N: usize>(texts: [&'r Option<Text<'r>>; N]) -> Option<&'r str> {
-    texts.into_iter().find_map(|text| text.as_deref())
+    texts.into_iter().filter_map(|text| text.as_deref()).find(|text| !text.is_empty())
 }
 
 fn last_part(arn: &str) -> Option<&str> {
@@ -196,6 +261,8 @@ struct RawIdentity<'a> {
     session_context: Option<&'a RawValue>,
     #[serde(borrow)]
     on_behalf_of: Option<&'a RawValue>,
+    #[serde(borrow)]
+    identity_provider: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize, Default)]

@@ -5,24 +5,28 @@ use std::sync::OnceLock;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use regionwatch::alert::message::LARGEST;
-use regionwatch::alert::{Alert, Context, FollowUp, Incident, IncidentKey, Message};
+use regionwatch::alert::{
+    Alert, Context, FollowUp, Formats, HttpsFormat, Incident, IncidentKey, Message,
+};
 use regionwatch::policy::{Policy, Reason, Severity, Verdict, Version};
 use regionwatch::record::Record;
 use regionwatch::triage::Triage;
 use serde_json::{Value, json};
 
-use crate::samples::triaged;
+use crate::samples::{names, triaged};
 
 fn now() -> Timestamp {
     "2026-11-23T12:00:00Z".parse().unwrap()
 }
 
-fn judge() -> &'static Version {
+/// The policy that the alerts of these tests name.
+pub fn judge() -> &'static Version {
     static JUDGE: OnceLock<Version> = OnceLock::new();
     JUDGE.get_or_init(|| Version { digest: "3f2a9c01d4e5".to_owned(), parameter: Some(7) })
 }
 
-fn context() -> Context<'static> {
+/// What the alerts of these tests know of the world.
+pub fn context() -> Context<'static> {
     Context {
         now: now(),
         policy: judge(),
@@ -34,7 +38,7 @@ fn context() -> Context<'static> {
 }
 
 /// The messages of a sample, one an incident.
-fn messages(name: &str) -> Vec<Message> {
+pub fn messages(name: &str) -> Vec<Message> {
     let triaged = triaged(name, &Policy::embedded().unwrap());
     let alerts = triaged.incidents.iter().map(|i| Alert::of_incident(i, None, &context()));
     let rejects =
@@ -42,7 +46,8 @@ fn messages(name: &str) -> Vec<Message> {
     alerts.chain(rejects).map(Message::new).collect()
 }
 
-fn texts(message: &Message) -> Value {
+/// The texts by protocol.
+pub fn texts(message: &Message) -> Value {
     serde_json::from_str(&message.structure).unwrap()
 }
 
@@ -55,10 +60,66 @@ fn readable(message: &Message) -> String {
 
 #[test]
 fn mails_read_as_they_should() {
-    for name in ["root", "trail-tampering", "denied-by-scp", "region-enabled", "unreadable"] {
-        let all: Vec<String> = messages(name).iter().map(readable).collect();
-        insta::assert_snapshot!(format!("mail-{name}"), all.join("\n\n---\n\n"));
+    let mut silent = Vec::new();
+    for name in names() {
+        let all: Vec<String> = messages(&name).iter().map(readable).collect();
+        if all.is_empty() {
+            silent.push(name);
+        } else {
+            insta::assert_snapshot!(format!("mail-{name}"), all.join("\n\n---\n\n"));
+        }
     }
+    let expected = [
+        "approved-region",
+        "aws-service-event",
+        "console-sign-in",
+        "control-message",
+        "global-service",
+        "insight",
+        "read-only-unapproved-region",
+    ];
+    assert_eq!(silent, expected);
+}
+
+#[test]
+fn a_chat_reads_as_it_should() {
+    let policy = Policy::embedded().unwrap();
+    let root = triaged("root", &policy);
+    let incidents: Vec<&Incident> = root.incidents.iter().collect();
+    let digest = Alert::digest(&incidents, "request", judge());
+    let region_enabled = messages("region-enabled").remove(0).alert;
+    let unreadable = messages("unreadable").remove(1).alert;
+    let all = [("region-enabled", region_enabled), ("digest", digest), ("unreadable", unreadable)];
+    for (name, alert) in all {
+        let chat = serde_json::to_string_pretty(&chat(&alert)).unwrap();
+        insta::assert_snapshot!(format!("chat-{name}"), chat);
+    }
+}
+
+/// What a chat gets of an alert.
+pub fn chat(alert: &Alert) -> Value {
+    let message = Message::in_formats(alert.clone(), AMAZON_Q);
+    let texts = texts(&message);
+    assert_eq!(texts["sqs"], message.json());
+    assert_ne!(texts["https"], texts["http"]);
+    serde_json::from_str(texts["https"].as_str().unwrap()).unwrap()
+}
+
+/// With a notification for chats under `https`.
+pub const AMAZON_Q: Formats = Formats { https: HttpsFormat::AmazonQ };
+
+#[test]
+fn what_is_told_of_one_incident_stands_in_one_thread() {
+    let root = triaged("root", &Policy::embedded().unwrap());
+    let told = |follow_up| chat(&Alert::of_incident(&root.incidents[0], follow_up, &context()));
+    let first = told(None);
+    let again = told(Some(FollowUp { causes: vec!["10 calls".to_owned()], held: 7, total: 10 }));
+    assert_eq!(first["metadata"]["threadId"], root.incidents[0].id);
+    assert_eq!(first["metadata"]["threadId"], again["metadata"]["threadId"]);
+    assert_ne!(first["id"], again["id"]);
+    assert_eq!(first["id"], told(None)["id"], "a message that is sent again is the same");
+    let description = again["content"]["description"].as_str().unwrap();
+    assert!(description.contains("told now for: 10 calls"), "{description}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::{SignedDuration, Timestamp};
-use regionwatch::alert::Message;
+use regionwatch::alert::{Formats, HttpsFormat, Message};
 use regionwatch::handler::{HandleError, Handler, Invocation, Limits};
 use regionwatch::ledger::{Decision, InMemoryLedger, Ledger, LedgerError, Sighting, Telling};
 use regionwatch::metrics::Summary;
@@ -50,6 +50,7 @@ impl Publish for Outbox {
             let Some(fate) = (self.fates)(index, message) else { break };
             if fate.is_ok() {
                 let alert = serde_json::from_str(&message.json()).unwrap();
+                assert!(message.structure.contains(r#"\"source\":\"custom\""#), "not for a chat");
                 self.accepted.lock().unwrap().push(alert);
             }
             fates.push(fate);
@@ -84,6 +85,9 @@ impl Ledger for ReadOnly {
     }
 }
 
+/// Not the default, so that a handler that forgets it is seen.
+const FORMATS: Formats = Formats { https: HttpsFormat::AmazonQ };
+
 fn ledger() -> InMemoryLedger {
     InMemoryLedger::new(SignedDuration::from_mins(60))
 }
@@ -95,7 +99,7 @@ fn handle<L: Ledger>(
 ) -> (Summary, Result<(), HandleError>) {
     let policy = Policy::embedded().unwrap();
     let limits = Limits { max_messages: 5, ..Limits::default() };
-    let handler = Handler { policy: &policy, ledger, publish: outbox, limits };
+    let handler = Handler { policy: &policy, ledger, publish: outbox, formats: FORMATS, limits };
     let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
     let deadline = now + SignedDuration::from_secs(60);
     pollster::block_on(handler.handle(payload, &Invocation { id: "request", now, deadline }))
@@ -248,7 +252,8 @@ fn an_alert_says_what_the_policy_calls_the_account() {
     let policy = Policy::with_user_file("test.toml", named).unwrap();
     let (outbox, ledger) = (Outbox::open(), ledger());
     let limits = Limits::default();
-    let handler = Handler { policy: &policy, ledger: &ledger, publish: &outbox, limits };
+    let handler =
+        Handler { policy: &policy, ledger: &ledger, publish: &outbox, formats: FORMATS, limits };
     let now = Timestamp::UNIX_EPOCH;
     let invocation = Invocation { id: "request", now, deadline: now };
     let payload = pack(&[run_instances("mateo")]);
@@ -289,7 +294,13 @@ fn the_line_says_which_policy_judged_and_how_many_exemptions_are_over() {
     let line = |now: &str| {
         let (ledger, outbox) = (ledger(), Outbox::open());
         let limits = Limits::default();
-        let handler = Handler { policy: &policy, ledger: &ledger, publish: &outbox, limits };
+        let handler = Handler {
+            policy: &policy,
+            ledger: &ledger,
+            publish: &outbox,
+            formats: FORMATS,
+            limits,
+        };
         let now: Timestamp = now.parse().unwrap();
         let invocation = Invocation { id: "request", now, deadline: now };
         let (summary, _) = pollster::block_on(handler.handle(&payload("root"), &invocation));

@@ -19,6 +19,16 @@ pub fn payload(name: &str) -> Vec<u8> {
     fs::read(events().join(name).with_extension("json")).unwrap()
 }
 
+/// The names of all samples.
+pub fn names() -> Vec<String> {
+    let files = fs::read_dir(events()).unwrap().map(|entry| entry.unwrap().path());
+    let payloads = files.filter(|path| path.extension().is_some_and(|end| end == "json"));
+    let mut names: Vec<String> =
+        payloads.map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned()).collect();
+    names.sort_unstable();
+    names
+}
+
 /// The messages of a payload, unescaped.
 fn messages(payload: &[u8]) -> Vec<String> {
     let mut messages = Vec::new();

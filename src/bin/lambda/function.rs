@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use regionwatch::alert::Formats;
 use regionwatch::aws::SsmPolicy;
 use regionwatch::config::{Config, Outlet};
 use regionwatch::handler::{Handler, Invocation, Limits};
@@ -19,6 +20,7 @@ pub struct Function<P> {
     standing: Standing<SsmPolicy>,
     ledger: InMemoryLedger,
     publish: P,
+    formats: Formats,
     limits: Limits,
     shadow: bool,
     /// The function's own name, for its metrics.
@@ -41,6 +43,7 @@ impl<P: Publish> Function<P> {
             standing,
             ledger: InMemoryLedger::new(config.window),
             publish,
+            formats: config.formats,
             limits: config.limits,
             shadow: config.outlet == Outlet::Shadow,
             name: environment("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default(),
@@ -58,6 +61,7 @@ impl<P: Publish> Function<P> {
             policy: &in_force.policy,
             ledger: &self.ledger,
             publish: &self.publish,
+            formats: self.formats,
             limits: self.limits,
         };
         let payload = event.payload.get().as_bytes();

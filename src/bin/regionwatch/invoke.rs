@@ -4,7 +4,7 @@ use std::future::{Future, ready};
 use std::path::PathBuf;
 
 use jiff::{SignedDuration, Timestamp};
-use regionwatch::alert::Message;
+use regionwatch::alert::{Formats, Message};
 use regionwatch::config::Topic;
 use regionwatch::handler::{Handler, Invocation, Limits};
 use regionwatch::ledger::InMemoryLedger;
@@ -65,7 +65,13 @@ const TIME: SignedDuration = SignedDuration::from_secs(60);
 async fn invoke_all<P: Publish>(args: &Args, publish: &P) -> Result<Done, String> {
     let policy = args.policy.load()?.policy;
     let ledger = InMemoryLedger::new(SignedDuration::from_mins(60));
-    let handler = Handler { policy: &policy, ledger: &ledger, publish, limits: Limits::default() };
+    let handler = Handler {
+        policy: &policy,
+        ledger: &ledger,
+        publish,
+        formats: Formats::default(),
+        limits: Limits::default(),
+    };
     let (mut alerts, mut faults) = (0, 0);
     for path in &args.events {
         let name = name(path);

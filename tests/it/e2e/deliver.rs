@@ -8,6 +8,7 @@ use super::function::Function;
 use super::moto::{Delivery, Moto};
 use crate::handler::pack;
 use crate::samples::payload;
+use crate::schema::assert_valid;
 
 #[test]
 fn one_incident_is_one_message_with_attributes() {
@@ -21,6 +22,7 @@ fn one_incident_is_one_message_with_attributes() {
     let received = topic.take();
     assert_eq!(received.len(), 1, "{received:?}");
     let alert = &received[0].body;
+    assert_valid(alert);
     assert_eq!(alert["version"], "1");
     assert_eq!(alert["kind"], "incident");
     assert_eq!(alert["severity"], "high");
@@ -53,7 +55,7 @@ fn a_queue_without_raw_delivery_gets_the_same_alert_in_a_notification() {
     assert!(notification["Subject"].as_str().unwrap().starts_with("[critical] root"));
     assert_eq!(notification["MessageAttributes"]["severity"]["Value"], "critical");
     let alert = serde_json::from_str::<Value>(notification["Message"].as_str().unwrap()).unwrap();
-    assert_eq!(alert["kind"], "incident");
+    assert_valid(&alert);
     assert_eq!(alert["principal"]["type"], "Root");
 }
 
@@ -85,6 +87,7 @@ fn a_payload_that_another_producer_made_is_understood() {
 
     let received = topic.take();
     assert_eq!(received.len(), 1, "{received:?}");
+    assert_valid(&received[0].body);
     assert_eq!(received[0].body["principal"]["name"], "mateo");
     assert_eq!(received[0].body["log_group"], "other-producer");
 }
@@ -129,6 +132,7 @@ fn a_flood_is_told_whole_in_25_messages() {
     assert_eq!(received.len(), 25);
     let mut told: Vec<String> = Vec::new();
     for message in &received {
+        assert_valid(&message.body);
         match message.body["kind"].as_str().unwrap() {
             "incident" => told.push(message.body["principal"]["name"].as_str().unwrap().to_owned()),
             "digest" => told.extend(named_in_digest(&message.body, &names)),
