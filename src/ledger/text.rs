@@ -116,7 +116,7 @@ mod tests {
         assert!(Memory::from_text(&text).is_some());
         let negative = text.replace(r#""total":0"#, r#""total":-1"#);
         let next_form = text.replace(r#""form":1"#, r#""form":2"#);
-        let cut = &text[..text.len() - 1];
+        let cut = text.strip_suffix('}').unwrap();
         for text in ["", "null", "[]", "{}", cut, &negative, &next_form] {
             assert_eq!(Memory::from_text(text), None, "{text}");
         }
