@@ -81,9 +81,9 @@ pub enum Cause {
     Milestone(u64),
 }
 
-/// A ledger that did not answer. The caller tells the incident and counts the error.
+/// A ledger that failed. The caller tells the incident and counts the error.
 #[derive(Debug, thiserror::Error)]
-#[error("the ledger did not answer: {0}")]
+#[error("the ledger failed: {0}")]
 pub struct LedgerError(pub String);
 
 /// Where incidents are remembered.

@@ -224,6 +224,8 @@ fn an_item_that_nobody_can_read_is_told_and_replaced() {
         assert_eq!((&mended["total"], &mended["told"]), (&json!(1), &memory["told"]), "{garbled}");
         assert_eq!(went(&function.invoke(&payload)), HELD);
     }
+    moto.delete_item("ledger-garbled", id);
+    assert_eq!(went(&function.invoke(&payload)), TOLD, "an item that is gone is told anew");
 }
 
 #[test]

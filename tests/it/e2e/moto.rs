@@ -108,6 +108,11 @@ impl Moto {
         self.json("dynamodb", PUT_ITEM, &put);
     }
 
+    pub fn delete_item(&self, table: &str, id: &Value) {
+        let delete = json!({"TableName": table, "Key": {"id": id}});
+        self.json("dynamodb", "DynamoDB_20120810.DeleteItem", &delete);
+    }
+
     /// Puts an item as somebody else asked for it: the status and the text of the answer.
     pub fn forward_put_item(&self, request: &[u8]) -> (bool, String) {
         self.answer("dynamodb", PUT_ITEM, request)
