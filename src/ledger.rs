@@ -114,6 +114,9 @@ const MOST_CALL_BYTES: usize = 50_000;
 /// The same for the ids of watch rules.
 const MOST_WATCH_BYTES: usize = 10_000;
 
+/// Longer than any invocation, which may take 15 minutes (Lambda guide, "Quotas").
+const FARTHEST_AHEAD: SignedDuration = SignedDuration::from_hours(1);
+
 /// What is remembered of one incident within a window. Sums saturate, for what was stored may say
 /// anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,8 +158,10 @@ impl Memory {
 
     /// Begins the next window where this one is over.
     pub fn turn(&mut self, now: Timestamp, window: SignedDuration) {
-        // A window from a clock that was ahead must not keep silent for longer than any other.
-        if now.duration_since(self.began).abs() >= window {
+        let age = now.duration_since(self.began);
+        // One that begins after now is another container's, and was begun while this invocation
+        // ran. Not so if it is far ahead: a wrong clock must not keep silent for long.
+        if age >= window || age < -FARTHEST_AHEAD {
             *self = self.next(now);
         }
     }

@@ -278,6 +278,21 @@ fn a_confirmation_that_comes_after_its_window_does_not_silence_the_next() {
     assert_eq!(telling(&two, sighting("p2", 60, &["a:B"])).causes, [Cause::First]);
 }
 
+#[test]
+fn a_confirmation_that_is_sent_twice_counts_once() {
+    let shelf = Shelf::default();
+    let one = container(&shelf);
+    assert!(tells(&one, sighting("first", 0, &["a:B"])));
+    // New names alone are told 20 times.
+    for number in 0..20 {
+        let name = format!("a:Call{number}");
+        let new = telling(&one, Sighting { count: 0, ..sighting(&name, 0, &[&name]) });
+        shelf.will(&[Fate::SentTwice]);
+        confirm(&one, &new).unwrap();
+    }
+    assert!(!tells(&one, Sighting { count: 0, ..sighting("last", 0, &["a:Last"]) }));
+}
+
 /// One thing that happens to a container.
 #[derive(Debug, Clone)]
 struct Step {
