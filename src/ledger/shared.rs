@@ -25,6 +25,9 @@ pub trait Items: Sync {
     /// Writes an item, unless another stands in its place than the one that it replaces.
     fn write(&self, write: Write<'_>) -> impl Future<Output = Result<Written, LedgerError>> + Send;
 
+    /// Whether this time is past. Only this side has a clock.
+    fn is_past(&self, time: Timestamp) -> bool;
+
     /// Waits a little, the longer the more often others were faster.
     fn wait(&self, conflicts: u32) -> impl Future<Output = ()> + Send;
 }
@@ -49,8 +52,6 @@ pub struct Write<'a> {
     pub item: &'a Item,
     /// From when the item may be deleted.
     pub expires: Timestamp,
-    /// When it is too late for this: the invocation has other things to do.
-    pub until: Timestamp,
 }
 
 /// What became of it.
@@ -106,6 +107,9 @@ impl<I: Items> SharedLedger<I> {
             if conflicts > 1 {
                 self.items.wait(conflicts).await;
             }
+            if self.items.is_past(*now + time) {
+                return Err(LedgerError("its time in this invocation is up".to_owned()));
+            }
             let memory = stands.as_ref().and_then(|item| Memory::from_text(&item.text));
             let mut memory = memory.unwrap_or_else(|| Memory::new(*now));
             memory.turn(*now, self.window);
@@ -116,7 +120,6 @@ impl<I: Items> SharedLedger<I> {
                 replaces: stands.as_ref().map(|item| item.version.as_str()),
                 item: &item,
                 expires: *now + self.window + KEPT,
-                until: *now + time,
             };
             match self.items.write(write).await? {
                 Written::Done => {

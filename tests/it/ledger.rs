@@ -24,6 +24,7 @@ struct Shelf {
     /// What happens to the next writes; then all goes well.
     fates: Mutex<VecDeque<Fate>>,
     log: Mutex<Log>,
+    clock: Mutex<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +47,7 @@ struct Log {
     writes: u32,
     waits: Vec<u32>,
     landed: u32,
-    last_times: Option<(Timestamp, Timestamp)>,
+    last_expires: Option<Timestamp>,
 }
 
 impl Shelf {
@@ -70,7 +71,7 @@ impl Shelf {
 
     fn arrives(&self, write: Write<'_>) -> Result<Written, LedgerError> {
         self.log.lock().unwrap().writes += 1;
-        self.log.lock().unwrap().last_times = Some((write.until, write.expires));
+        self.log.lock().unwrap().last_expires = Some(write.expires);
         let lost = || Err(LedgerError("lost".to_owned()));
         match self.fates.lock().unwrap().pop_front().unwrap_or(Fate::Answered) {
             Fate::Answered => Ok(self.put_where_it_fits(write)),
@@ -117,6 +118,10 @@ impl Items for &Shelf {
             Poll::Pending
         })
         .await
+    }
+
+    fn is_past(&self, time: Timestamp) -> bool {
+        *self.clock.lock().unwrap() > time
     }
 
     fn wait(&self, conflicts: u32) -> impl Future<Output = ()> + Send {
@@ -256,14 +261,29 @@ fn a_container_that_is_always_too_late_gives_up() {
 }
 
 #[test]
-fn the_invocation_keeps_time_for_itself_and_the_item_a_day() {
+fn what_comes_late_in_an_invocation_is_left_to_fail() {
     let shelf = Shelf::default();
     let one = container(&shelf);
-    let (seconds, kept) = (SignedDuration::from_secs, minute(25 * 60));
+    let at = |seconds| {
+        *shelf.clock.lock().unwrap() = minute(0) + SignedDuration::from_secs(seconds);
+    };
+    at(11);
+    let fault = record(&one, sighting("p1", 0, &["a:B"])).unwrap_err();
+    assert!(fault.to_string().contains("time in this invocation is up"), "{fault}");
+    at(10);
     let first = telling(&one, sighting("p1", 0, &["a:B"]));
-    assert_eq!(shelf.log().last_times, Some((minute(0) + seconds(10), kept)));
+    at(31);
+    assert!(confirm(&one, &first).is_err());
+    assert_eq!(shelf.log().writes, 1);
+    at(30);
     confirm(&one, &first).unwrap();
-    assert_eq!(shelf.log().last_times, Some((minute(0) + seconds(30), kept)));
+}
+
+#[test]
+fn an_item_is_kept_a_day_beyond_its_window() {
+    let shelf = Shelf::default();
+    assert!(tells(&container(&shelf), sighting("p1", 0, &["a:B"])));
+    assert_eq!(shelf.log().last_expires, Some(minute(25 * 60)));
 }
 
 #[test]

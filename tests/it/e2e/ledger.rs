@@ -105,6 +105,22 @@ fn what_is_new_is_told_by_whichever_process_sees_it() {
     assert_eq!(follow_ups, expected);
 }
 
+#[test]
+fn every_incident_of_a_flood_is_remembered() {
+    let Some(moto) = Moto::shared() else { return };
+    let topic = moto.topic("ledger-flood", Delivery::Raw);
+    moto.table("ledger-flood");
+    let settings = settings(moto, &topic, "ledger-flood");
+    let Some(mut one) = Function::start(&settings) else { return };
+    let Some(mut two) = Function::start(&settings) else { return };
+    let call = |n: u32| run_instances(&format!("user-{n}"), "eu-west-3");
+    let flood = pack(&(0..60).map(call).collect::<Vec<_>>());
+    assert_eq!(went(&one.invoke(&flood)), (60, 0, 0));
+    assert_eq!(moto.items("ledger-flood").len(), 60);
+    assert_eq!(went(&two.invoke(&flood)), (0, 60, 0));
+    assert_eq!(topic.take().len(), 25);
+}
+
 /// A door to the table at which the first two writes wait for each other. Behind it one write is
 /// done after the other, as in DynamoDB. Also the number of writes that were refused.
 fn meeting(moto: &'static Moto) -> (String, Arc<AtomicUsize>) {
