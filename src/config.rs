@@ -4,6 +4,7 @@
 //! the binary passes in, all faults are found at once, and no other room knows a setting's name.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use jiff::SignedDuration;
 
@@ -22,6 +23,8 @@ pub struct Config {
     pub policy_parameter: Option<Parameter>,
     /// `POLICY_TTL_SECONDS`: how long a policy that was read stays unquestioned, 0 to 86,400.
     pub policy_ttl: SignedDuration,
+    /// `LEDGER_TABLE`: where the ledger is kept; without it, in the memory of each container.
+    pub ledger_table: Option<LedgerTable>,
     /// `WINDOW_MINUTES`: how long the ledger keeps silent about what was told, 1 to 1,440.
     pub window: SignedDuration,
     /// `HTTPS_FORMAT`: what subscribers by HTTPS get.
@@ -57,6 +60,16 @@ pub struct Parameter {
     pub region: Option<String>,
 }
 
+/// A DynamoDB table for the ledger, of the function's own account and region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerTable {
+    /// Its name.
+    pub name: String,
+    /// What stands before the incident's id in a key. The shadow has keys of its own: what nobody
+    /// was told must not count as told when the shadow is over.
+    pub prefix: &'static str,
+}
+
 /// One setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigFault {
@@ -74,6 +87,7 @@ const TOPIC_ARN: &str = "TOPIC_ARN";
 const APPROVED_REGIONS: &str = "APPROVED_REGIONS";
 const POLICY_PARAMETER: &str = "POLICY_PARAMETER";
 const POLICY_TTL_SECONDS: &str = "POLICY_TTL_SECONDS";
+const LEDGER_TABLE: &str = "LEDGER_TABLE";
 const SHADOW: &str = "SHADOW";
 const HTTPS_FORMAT: &str = "HTTPS_FORMAT";
 const WINDOW_MINUTES: &str = "WINDOW_MINUTES";
@@ -91,6 +105,7 @@ impl Config {
         let approved_regions = reader.approved_regions();
         let policy_parameter = reader.policy_parameter();
         let policy_ttl = reader.number(POLICY_TTL_SECONDS, 300, 0..=86_400);
+        let ledger_table = reader.ledger_table(outlet.as_ref());
         let window = reader.number(WINDOW_MINUTES, 60, 1..=1440);
         let formats = Formats { https: reader.https_format() };
         let defaults = Limits::default();
@@ -103,6 +118,7 @@ impl Config {
                 approved_regions,
                 policy_parameter,
                 policy_ttl: SignedDuration::from_secs(i64::try_from(policy_ttl).unwrap_or(300)),
+                ledger_table,
                 window: SignedDuration::from_mins(i64::try_from(window).unwrap_or(60)),
                 formats,
                 limits: Limits {
@@ -174,6 +190,27 @@ impl Parameter {
 /// Characters of a parameter's name (Systems Manager API Reference, "PutParameter").
 const LONGEST_NAME: usize = 1011;
 
+impl LedgerTable {
+    /// Checks the name of a table, which is for the shadow or not.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(name: &str, shadow: bool) -> Result<Self, String> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        if !TABLE_NAME.contains(&name.len()) || !name.chars().all(allowed) {
+            let (least, most) = (TABLE_NAME.start(), TABLE_NAME.end());
+            return Err(format!(
+                "`{name}` is no table: write the name (not the ARN) of a DynamoDB table in the \
+                 function's own region, {least} to {most} letters, digits and _ . -"
+            ));
+        }
+        Ok(LedgerTable { name: name.to_owned(), prefix: if shadow { "shadow#" } else { "" } })
+    }
+}
+
+/// Characters of a table's name (DynamoDB guide, "Supported data types and naming rules").
+const TABLE_NAME: RangeInclusive<usize> = 3..=255;
+
 struct Reader<V> {
     var: V,
     faults: Vec<ConfigFault>,
@@ -228,6 +265,13 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         Parameter::parse(&text).map_err(|what| self.fault(POLICY_PARAMETER, what)).ok()
     }
 
+    fn ledger_table(&mut self, outlet: Option<&Outlet>) -> Option<LedgerTable> {
+        let name = self.get(LEDGER_TABLE)?;
+        let shadow = outlet == Some(&Outlet::Shadow);
+        let table = LedgerTable::parse(&name, shadow);
+        table.map_err(|what| self.fault(LEDGER_TABLE, what)).ok()
+    }
+
     fn approved_regions(&mut self) -> Option<Patterns> {
         let list = self.get(APPROVED_REGIONS)?;
         let codes: Vec<&str> = list.split(',').map(str::trim).filter(|c| !c.is_empty()).collect();
@@ -240,12 +284,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         }
     }
 
-    fn number(
-        &mut self,
-        name: &'static str,
-        default: u64,
-        allowed: std::ops::RangeInclusive<u64>,
-    ) -> u64 {
+    fn number(&mut self, name: &'static str, default: u64, allowed: RangeInclusive<u64>) -> u64 {
         let Some(text) = self.get(name) else { return default };
         match text.parse() {
             Ok(number) if allowed.contains(&number) => return number,
@@ -286,6 +325,7 @@ mod tests {
         let topic = Topic { arn: TOPIC.to_owned(), region: "eu-west-1".to_owned() };
         assert_eq!(config.outlet, Outlet::Topic(topic));
         assert_eq!(config.policy_parameter, None);
+        assert_eq!(config.ledger_table, None);
         assert_eq!(config.policy_ttl, SignedDuration::from_mins(5));
         assert_eq!(config.window, SignedDuration::from_mins(60));
         assert_eq!(config.formats, Formats { https: HttpsFormat::Json });
@@ -302,6 +342,7 @@ mod tests {
             ("POLICY_PARAMETER", "my policy"),
             ("POLICY_TTL_SECONDS", "86401"),
             ("HTTPS_FORMAT", "chime"),
+            ("LEDGER_TABLE", "my table"),
             ("SHADOW", "yes"),
         ]);
         let faults = faults.unwrap_err();
@@ -313,6 +354,7 @@ mod tests {
             "POLICY_PARAMETER: `my policy`",
             "POLICY_TTL_SECONDS: `86401`",
             "HTTPS_FORMAT: `chime` is neither json nor amazon-q",
+            "LEDGER_TABLE: `my table` is no table",
             "SHADOW: `yes` is neither",
         ] {
             assert!(faults.contains(name), "{name} in {faults}");
@@ -380,5 +422,28 @@ mod tests {
         };
         assert_eq!(ttl("0"), Ok(SignedDuration::ZERO));
         assert_eq!(ttl("86400"), Ok(SignedDuration::from_hours(24)));
+    }
+
+    #[test]
+    fn the_ledger_is_in_memory_unless_a_table_is_named() {
+        let table = |vars: &[(&str, &str)]| {
+            config(&[vars, &[("TOPIC_ARN", TOPIC)]].concat()).map(|config| config.ledger_table)
+        };
+        assert_eq!(table(&[("LEDGER_TABLE", " ")]), Ok(None));
+        for name in ["abc", "My_table.1-a", &"x".repeat(255)] {
+            let expected = LedgerTable { name: name.to_owned(), prefix: "" };
+            assert_eq!(table(&[("LEDGER_TABLE", name)]), Ok(Some(expected)));
+        }
+        let arn = "arn:aws:dynamodb:eu-west-1:111122223333:table/ledger";
+        for name in ["ab", &"x".repeat(256), "my/table", arn] {
+            let fault = table(&[("LEDGER_TABLE", name)]).unwrap_err();
+            assert!(fault.contains("is no table: write the name"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn the_shadow_keeps_a_ledger_of_its_own() {
+        let shadow = config(&[("LEDGER_TABLE", "ledger"), ("SHADOW", "true")]).unwrap();
+        assert_eq!(shadow.ledger_table.unwrap().prefix, "shadow#");
     }
 }

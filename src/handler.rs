@@ -171,8 +171,8 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
                     continue;
                 }
                 // A ledger that is down must not silence anything.
-                Err(_) => {
-                    summary.ledger_errors += 1;
+                Err(error) => {
+                    summary.ledger_failed(&error);
                     None
                 }
             };
@@ -270,9 +270,9 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         for one in told {
             summary.told += 1;
             if let Some(telling) = &one.telling
-                && self.ledger.confirm(telling).await.is_err()
+                && let Err(error) = self.ledger.confirm(telling).await
             {
-                summary.ledger_errors += 1;
+                summary.ledger_failed(&error);
             }
         }
     }

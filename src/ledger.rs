@@ -5,7 +5,11 @@
 //! 10, 100, 1,000 calls. `record` says whether to tell; `confirm` is called only after SNS took the
 //! message, so a crash in between repeats an alert and never loses one.
 //!
-//! [`Memory`] is what is remembered of one incident and decides, whatever stores it.
+//! [`Memory`] is what is remembered of one incident and decides, whatever stores it: this process
+//! ([`InMemoryLedger`]), or items that several processes write ([`SharedLedger`]).
+
+mod shared;
+mod text;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -13,8 +17,11 @@ use std::future::{Future, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::policy::Severity;
+
+pub use shared::{Item, Items, SharedLedger, Write, Written};
 
 /// An incident seen in one payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +62,8 @@ pub struct Telling {
     pub held: u64,
     /// Calls in the window so far.
     pub total: u64,
+    /// When the window began.
+    pub window: Timestamp,
 }
 
 /// Why a sighting is told.
@@ -72,9 +81,9 @@ pub enum Cause {
     Milestone(u64),
 }
 
-/// A ledger that did not answer. The caller tells the incident and counts the error.
+/// A ledger that failed. The caller tells the incident and counts the error.
 #[derive(Debug, thiserror::Error)]
-#[error("the ledger did not answer: {0}")]
+#[error("the ledger failed: {0}")]
 pub struct LedgerError(pub String);
 
 /// Where incidents are remembered.
@@ -98,8 +107,19 @@ const MOST_PAYLOADS: usize = 64;
 /// Names shown in a cause.
 const MOST_NAMES_SHOWN: usize = 5;
 
-/// What is remembered of one incident within a window.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Bytes of the names of calls that are remembered as told: some two thousand names. One that is not
+/// remembered counts as new again.
+const MOST_CALL_BYTES: usize = 50_000;
+
+/// The same for the ids of watch rules.
+const MOST_WATCH_BYTES: usize = 10_000;
+
+/// Longer than any invocation, which may take 15 minutes (Lambda guide, "Quotas").
+const FARTHEST_AHEAD: SignedDuration = SignedDuration::from_hours(1);
+
+/// What is remembered of one incident within a window. Sums saturate, for what was stored may say
+/// anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     began: Timestamp,
     /// Calls of the window before that nobody was told of.
@@ -110,9 +130,10 @@ pub struct Memory {
 }
 
 /// What people know already.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Told {
     total: u64,
+    #[serde(with = "text::severity")]
     severity: Severity,
     watches: BTreeSet<String>,
     calls: BTreeSet<String>,
@@ -127,7 +148,7 @@ impl Memory {
 
     /// The next window. What was held in this one goes with it.
     fn next(&self, now: Timestamp) -> Self {
-        Memory { carried: self.carried + self.held(), ..Memory::new(now) }
+        Memory { carried: self.carried.saturating_add(self.held()), ..Memory::new(now) }
     }
 
     /// Calls that were counted and not told.
@@ -135,15 +156,20 @@ impl Memory {
         self.total.saturating_sub(self.told.as_ref().map_or(0, |told| told.total))
     }
 
-    /// Whether the window is over.
-    pub fn is_over(&self, now: Timestamp, window: SignedDuration) -> bool {
-        now.duration_since(self.began) >= window
+    /// Begins the next window where this one is over.
+    pub fn turn(&mut self, now: Timestamp, window: SignedDuration) {
+        let age = now.duration_since(self.began);
+        // One that begins after now is another container's, and was begun while this invocation
+        // ran. Not so if it is far ahead: a wrong clock must not keep silent for long.
+        if age >= window || age < -FARTHEST_AHEAD {
+            *self = self.next(now);
+        }
     }
 
     /// Counts a sighting, unless it is a replay, and decides.
     pub fn record(&mut self, sighting: Sighting) -> Decision {
         if !self.payloads.contains(&sighting.payload) {
-            self.total += sighting.count;
+            self.total = self.total.saturating_add(sighting.count);
             self.payloads.push_back(sighting.payload.clone());
             if self.payloads.len() > MOST_PAYLOADS {
                 self.payloads.pop_front();
@@ -153,8 +179,9 @@ impl Memory {
         if causes.is_empty() {
             return Decision::Hold;
         }
-        let held = self.carried + self.held().saturating_sub(sighting.count);
-        Decision::Tell(Telling { sighting, causes, held, total: self.total })
+        let held = self.carried.saturating_add(self.held().saturating_sub(sighting.count));
+        let (total, window) = (self.total, self.began);
+        Decision::Tell(Telling { sighting, causes, held, total, window })
     }
 
     fn causes(&self, sighting: &Sighting) -> Vec<Cause> {
@@ -178,8 +205,12 @@ impl Memory {
         causes
     }
 
-    /// Remembers what people know now.
+    /// Remembers what people know now. Of a window that another process ended meanwhile, nothing:
+    /// its numbers would silence the new one.
     pub fn confirm(&mut self, telling: &Telling) {
+        if telling.window != self.began {
+            return;
+        }
         let sighting = &telling.sighting;
         let told = self.told.get_or_insert_with(|| Told {
             total: 0,
@@ -189,12 +220,27 @@ impl Memory {
             for_new_calls: 0,
         });
         self.carried = 0;
+        // A confirmation that is noted twice finds nothing new.
+        let is_new = !sighting.calls.is_subset(&told.calls);
+        if is_new && matches!(telling.causes.as_slice(), [Cause::NewCalls(_)]) {
+            told.for_new_calls = told.for_new_calls.saturating_add(1);
+        }
         told.total = told.total.max(telling.total);
         told.severity = told.severity.max(sighting.severity);
-        told.watches.extend(sighting.watches.iter().cloned());
-        told.calls.extend(sighting.calls.iter().cloned());
-        if matches!(telling.causes.as_slice(), [Cause::NewCalls(_)]) {
-            told.for_new_calls += 1;
+        learn(&mut told.watches, &sighting.watches, MOST_WATCH_BYTES);
+        learn(&mut told.calls, &sighting.calls, MOST_CALL_BYTES);
+    }
+}
+
+/// Takes up new names, as long as all of them together have no more bytes than `most`.
+fn learn(known: &mut BTreeSet<String>, names: &BTreeSet<String>, most: usize) {
+    /// What a name costs beyond its bytes where it is stored.
+    const AROUND: usize = 3;
+    let mut bytes: usize = known.iter().map(|name| name.len() + AROUND).sum();
+    for name in names {
+        let more = bytes + name.len() + AROUND;
+        if more <= most && known.insert(name.clone()) {
+            bytes = more;
         }
     }
 }
@@ -210,17 +256,17 @@ fn milestone(total: u64) -> u64 {
 /// A ledger that lives as long as its process, and keeps to a bounded number of incidents.
 pub struct InMemoryLedger {
     window: SignedDuration,
-    memories: Mutex<Memories>,
+    memories: Mutex<ByIncident<Memory>>,
 }
 
-#[derive(Default)]
-struct Memories {
-    by_incident: HashMap<String, Memory>,
-    /// The order in which they came: the oldest is forgotten first.
+/// Something about each incident; of too many, the oldest is forgotten first.
+struct ByIncident<T> {
+    known: HashMap<String, T>,
+    /// The order in which they came.
     order: VecDeque<String>,
 }
 
-/// Incidents that the in-memory ledger keeps.
+/// Incidents that are kept in memory.
 const MOST_INCIDENTS: usize = 10_000;
 
 impl InMemoryLedger {
@@ -229,28 +275,37 @@ impl InMemoryLedger {
         InMemoryLedger { window, memories: Mutex::default() }
     }
 
-    /// A panic elsewhere leaves the memories as good as they were.
-    fn memories(&self) -> MutexGuard<'_, Memories> {
-        self.memories.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What `act` does with the memory of an incident, in the window of now.
+    fn with<T>(&self, incident: &str, now: Timestamp, act: impl FnOnce(&mut Memory) -> T) -> T {
+        let mut memories = locked(&self.memories);
+        let memory = memories.of(incident, || Memory::new(now));
+        memory.turn(now, self.window);
+        act(memory)
     }
 }
 
-impl Memories {
-    fn of(&mut self, incident: &str, now: Timestamp, window: SignedDuration) -> &mut Memory {
-        if !self.by_incident.contains_key(incident) {
+/// A panic elsewhere leaves what is remembered as good as it was.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<T> ByIncident<T> {
+    fn of(&mut self, incident: &str, new: impl FnOnce() -> T) -> &mut T {
+        if !self.known.contains_key(incident) {
             self.order.push_back(incident.to_owned());
             if self.order.len() > MOST_INCIDENTS
                 && let Some(oldest) = self.order.pop_front()
             {
-                self.by_incident.remove(&oldest);
+                self.known.remove(&oldest);
             }
         }
-        let memory =
-            self.by_incident.entry(incident.to_owned()).or_insert_with(|| Memory::new(now));
-        if memory.is_over(now, window) {
-            *memory = memory.next(now);
-        }
-        memory
+        self.known.entry(incident.to_owned()).or_insert_with(new)
+    }
+}
+
+impl<T> Default for ByIncident<T> {
+    fn default() -> Self {
+        ByIncident { known: HashMap::new(), order: VecDeque::new() }
     }
 }
 
@@ -259,14 +314,13 @@ impl Ledger for InMemoryLedger {
         &self,
         sighting: Sighting,
     ) -> impl Future<Output = Result<Decision, LedgerError>> + Send {
-        let mut memories = self.memories();
-        let memory = memories.of(&sighting.incident, sighting.now, self.window);
-        ready(Ok(memory.record(sighting)))
+        let (incident, now) = (sighting.incident.clone(), sighting.now);
+        ready(Ok(self.with(&incident, now, |memory| memory.record(sighting))))
     }
 
     fn confirm(&self, telling: &Telling) -> impl Future<Output = Result<(), LedgerError>> + Send {
-        let sighting = &telling.sighting;
-        self.memories().of(&sighting.incident, sighting.now, self.window).confirm(telling);
+        let Sighting { incident, now, .. } = &telling.sighting;
+        self.with(incident, *now, |memory| memory.confirm(telling));
         ready(Ok(()))
     }
 }
@@ -420,12 +474,12 @@ mod tests {
         assert!(!tell(59, "a"));
         assert!(tell(60, "a"));
         assert!(!tell(60, "a"));
-        assert_eq!(ledger.memories().order.len(), 1);
+        assert_eq!(locked(&ledger.memories).order.len(), 1);
         for n in 0..MOST_INCIDENTS {
             assert!(tell(61, &n.to_string()));
         }
         assert!(tell(62, "a"));
-        assert_eq!(ledger.memories().by_incident.len(), MOST_INCIDENTS);
-        assert_eq!(ledger.memories().order.len(), MOST_INCIDENTS);
+        assert_eq!(locked(&ledger.memories).known.len(), MOST_INCIDENTS);
+        assert_eq!(locked(&ledger.memories).order.len(), MOST_INCIDENTS);
     }
 }

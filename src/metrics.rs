@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::envelope::Batch;
+use crate::ledger::LedgerError;
 use crate::policy::{Policy, Reason};
 use crate::triage::Triaged;
 
@@ -39,6 +40,9 @@ pub struct Summary {
     pub in_short_digest: Vec<String>,
     /// Calls of the ledger that failed; what it should have judged was told.
     pub ledger_errors: u64,
+    /// What went wrong in the first of them; absent without any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger_fault: Option<String>,
     /// The digest of the policy that judged.
     pub policy: String,
     /// The version of the parameter that held its text; absent without one.
@@ -93,6 +97,12 @@ impl Summary {
         debug_assert_eq!(self.ignored, self.ignored_by.values().sum::<u64>());
     }
 
+    /// Counts a failure of the ledger. One in words is enough: the others will be the same.
+    pub fn ledger_failed(&mut self, error: &LedgerError) {
+        self.ledger_errors += 1;
+        self.ledger_fault.get_or_insert_with(|| error.to_string());
+    }
+
     /// The canonical line: one JSON object that logs keep per invocation.
     pub fn line(&self, request_id: &str, now: Timestamp, error: Option<&str>) -> String {
         #[derive(Serialize)]
@@ -119,6 +129,7 @@ impl Summary {
         let values = [
             ("PolicyErrors", self.policy_errors),
             ("ExpiredExemptions", self.expired_exemptions),
+            ("LedgerErrors", self.ledger_errors),
             ("Entries", self.entries),
             ("Alerts", self.alerts),
         ];
@@ -140,7 +151,7 @@ impl Summary {
 }
 
 /// How many metrics there are.
-const METRICS: usize = 4;
+const METRICS: usize = 5;
 
 #[derive(Serialize)]
 struct MetricsLine<'a> {
@@ -185,11 +196,17 @@ mod tests {
 
     #[test]
     fn the_metrics_line_is_in_the_embedded_metric_format() {
-        let summary = Summary { policy_errors: 1, entries: 500, alerts: 3, ..Summary::default() };
+        let summary = Summary {
+            policy_errors: 1,
+            ledger_errors: 2,
+            entries: 500,
+            alerts: 3,
+            ..Summary::default()
+        };
         let now = "2026-11-23T12:00:00.5Z".parse().unwrap();
         let line = summary.metrics_line("regionwatch", now);
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let names = ["PolicyErrors", "ExpiredExemptions", "Entries", "Alerts"];
+        let names = ["PolicyErrors", "ExpiredExemptions", "LedgerErrors", "Entries", "Alerts"];
         let metrics = names.map(|name| serde_json::json!({"Name": name, "Unit": "Count"}));
         let expected = serde_json::json!({
             "_aws": {
@@ -201,7 +218,8 @@ mod tests {
                 }],
             },
             "FunctionName": "regionwatch",
-            "PolicyErrors": 1, "ExpiredExemptions": 0, "Entries": 500, "Alerts": 3,
+            "PolicyErrors": 1, "ExpiredExemptions": 0, "LedgerErrors": 2, "Entries": 500,
+            "Alerts": 3,
         });
         assert_eq!(line, expected);
     }

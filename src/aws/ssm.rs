@@ -3,7 +3,6 @@
 //! A cold start waits for it, with retries, for without a policy there is nothing to do. An
 //! invocation waits a second at most, since it has one: the last good policy.
 
-use std::error::Error;
 use std::time::Duration;
 
 use aws_config::BehaviorVersion;
@@ -11,9 +10,8 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::config::{Builder, Region};
-use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_ssm::operation::get_parameter::GetParameterError;
 
+use super::fault::in_words;
 use crate::config::Parameter;
 use crate::standing::{PolicySource, PolicyText, SourceError, Wanted};
 
@@ -76,7 +74,7 @@ impl PolicySource for SsmPolicy {
             Wanted::First | Wanted::Version(_) => request.send().await,
             Wanted::Newest => request.customize().config_override(hasty()).send().await,
         };
-        let answer = answer.map_err(|error| SourceError(in_words(&error)))?;
+        let answer = answer.map_err(|error| SourceError(in_words(&error, hint)))?;
         let parameter = answer.parameter;
         let text = parameter.and_then(|found| Some((found.value?, found.version)));
         let (text, version) =
@@ -96,33 +94,6 @@ fn hasty() -> Builder {
         .with_initial_backoff(HASTY_WAIT)
         .with_max_backoff(HASTY_WAIT);
     Builder::new().timeout_config(timeouts).retry_config(retries)
-}
-
-/// What went wrong, the same each time that the same goes wrong: no request ids, no headers.
-fn in_words(error: &SdkError<GetParameterError>) -> String {
-    if matches!(error, SdkError::TimeoutError(_)) {
-        return "there was no answer in time".to_owned();
-    }
-    match (error.code(), error.raw_response()) {
-        (Some(code), _) => {
-            let said = error.message().map(|said| format!(": {said}")).unwrap_or_default();
-            let hint = hint(code).map(|hint| format!("; {hint}")).unwrap_or_default();
-            format!("{code}{said}{hint}")
-        }
-        (None, Some(answer)) => format!("the answer was HTTP {}", answer.status().as_u16()),
-        (None, None) => causes(error),
-    }
-}
-
-/// An error and what is behind it, without the innards that the SDK's own text shows.
-fn causes(error: &SdkError<GetParameterError>) -> String {
-    let mut words = error.to_string();
-    let mut behind = error.source();
-    while let Some(cause) = behind {
-        words = format!("{words}: {cause}");
-        behind = cause.source();
-    }
-    words
 }
 
 /// What to do about an error (Systems Manager API Reference, "GetParameter", errors). A key that

@@ -1,10 +1,10 @@
 //! End to end: the function's own binary between a Runtime API and an SNS topic.
 //!
-//! [`deliver`], [`fates`], [`faults`], [`reload`], [`memory`] and [`cargo_lambda`] are the tests. They
-//! stand on [`function`] (the binary as a child), [`runtime_api`] (what Lambda is to it), [`moto`]
-//! (SNS, SQS, SSM, Kinesis and CloudWatch Logs on this machine), [`http`] (for servers of our own)
-//! and [`tools`] (what `make build` left, and how a server ends with the test). One release build
-//! serves them all; without it they are skipped.
+//! [`deliver`], [`fates`], [`faults`], [`ledger`], [`reload`], [`memory`] and [`cargo_lambda`] are the
+//! tests. They stand on [`function`] (the binary as a child), [`runtime_api`] (what Lambda is to it),
+//! [`moto`] (SNS, SQS, SSM, DynamoDB, Kinesis and CloudWatch Logs on this machine), [`http`] (for
+//! servers of our own) and [`tools`] (what `make build` left, and how a server ends with the test).
+//! One release build serves them all; without it they are skipped.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails, and says why")]
 
@@ -14,6 +14,7 @@ mod fates;
 mod faults;
 mod function;
 mod http;
+mod ledger;
 mod memory;
 mod moto;
 mod reload;

@@ -194,6 +194,7 @@ fn a_ledger_that_is_down_silences_nothing() {
     let (summary, outcome) = handle(&payload("root"), &Down, &outbox);
     outcome.unwrap();
     assert_eq!((summary.told, summary.ledger_errors), (1, 1));
+    assert_eq!(summary.ledger_fault.unwrap(), "the ledger failed: down");
     assert_eq!(outbox.alerts()[0]["severity"], "critical");
 }
 
@@ -203,6 +204,7 @@ fn a_ledger_that_cannot_confirm_fails_nothing_and_is_counted() {
     let (summary, outcome) = handle(&payload("root"), &ReadOnly(ledger()), &outbox);
     outcome.unwrap();
     assert_eq!((summary.told, summary.ledger_errors), (1, 1));
+    assert_eq!(summary.ledger_fault.unwrap(), "the ledger failed: read only");
     assert_eq!(outbox.alerts()[0]["follow_up"], Value::Null);
 }
 

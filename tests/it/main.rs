@@ -21,6 +21,7 @@ mod handler;
 mod house;
 mod judge;
 mod judgement;
+mod ledger;
 mod oracle;
 mod policy;
 mod principal;

@@ -119,3 +119,23 @@ fn the_alarm_on_the_policy_watches_a_metric_of_the_function() {
     assert!(metrics.iter().any(|known| known["Name"] == metric), "{metric}");
     assert!(line[&metric].is_u64());
 }
+
+#[test]
+fn the_ledger_has_the_table_that_the_function_writes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let code = fs::read_to_string(root.join("src/aws/dynamodb.rs")).unwrap();
+    let name = |constant: &str| {
+        let (_, name) = code.split_once(&format!("const {constant}: &str = \"")).unwrap();
+        name.split('"').next().unwrap().to_owned()
+    };
+    let template = template();
+    let (_, table) = template.split_once("  LedgerTable:\n    Type:").unwrap();
+    let (id, expires) = (name("ID"), name("EXPIRES"));
+    for property in [
+        format!("AttributeDefinitions: [{{ AttributeName: {id}, AttributeType: S }}]"),
+        format!("KeySchema: [{{ AttributeName: {id}, KeyType: HASH }}]"),
+        format!("TimeToLiveSpecification: {{ AttributeName: {expires}, Enabled: true }}"),
+    ] {
+        assert!(table.contains(&property), "{property}");
+    }
+}

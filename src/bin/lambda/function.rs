@@ -6,19 +6,19 @@ use regionwatch::alert::Formats;
 use regionwatch::aws::SsmPolicy;
 use regionwatch::config::{Config, Outlet};
 use regionwatch::handler::{Handler, Invocation, Limits};
-use regionwatch::ledger::InMemoryLedger;
 use regionwatch::metrics::Summary;
 use regionwatch::policy::Policy;
 use regionwatch::publish::Publish;
 use regionwatch::standing::{News, Refusal, Standing};
 use serde_json::value::RawValue;
 
+use crate::remembered::Remembered;
 use crate::{environment, now, print_line};
 
 /// What lives as long as the container.
 pub struct Function<P> {
     standing: Standing<SsmPolicy>,
-    ledger: InMemoryLedger,
+    ledger: Remembered,
     publish: P,
     formats: Formats,
     limits: Limits,
@@ -41,7 +41,7 @@ impl<P: Publish> Function<P> {
         news.iter().for_each(|news| tell(news, now));
         Ok(Function {
             standing,
-            ledger: InMemoryLedger::new(config.window),
+            ledger: Remembered::new(config.ledger_table, config.window).await,
             publish,
             formats: config.formats,
             limits: config.limits,

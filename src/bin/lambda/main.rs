@@ -3,6 +3,7 @@
 #![recursion_limit = "256"] // the SDK's futures nest deeper than the default
 
 mod function;
+mod remembered;
 mod shadow;
 
 use std::fmt::Display;

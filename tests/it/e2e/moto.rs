@@ -86,6 +86,38 @@ impl Moto {
         put["Version"].as_i64().unwrap()
     }
 
+    /// Creates a table as the template does.
+    pub fn table(&self, name: &str) {
+        let table = json!({
+            "TableName": name, "BillingMode": "PAY_PER_REQUEST",
+            "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+            "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+        });
+        self.json("dynamodb", "DynamoDB_20120810.CreateTable", &table);
+    }
+
+    /// All items of a table.
+    pub fn items(&self, table: &str) -> Vec<Value> {
+        let scan = json!({"TableName": table, "ConsistentRead": true});
+        let found = self.json("dynamodb", "DynamoDB_20120810.Scan", &scan);
+        found["Items"].as_array().unwrap().clone()
+    }
+
+    pub fn put_item(&self, table: &str, item: &Value) {
+        let put = json!({"TableName": table, "Item": item});
+        self.json("dynamodb", PUT_ITEM, &put);
+    }
+
+    pub fn delete_item(&self, table: &str, id: &Value) {
+        let delete = json!({"TableName": table, "Key": {"id": id}});
+        self.json("dynamodb", "DynamoDB_20120810.DeleteItem", &delete);
+    }
+
+    /// Puts an item as somebody else asked for it: the status and the text of the answer.
+    pub fn forward_put_item(&self, request: &[u8]) -> (bool, String) {
+        self.answer("dynamodb", PUT_ITEM, request)
+    }
+
     /// A subscription payload that is not of our making: the messages are put into a log group
     /// whose subscription filter feeds a stream, and the payload is read from that.
     pub fn subscription_payload(&self, name: &str, messages: &[String]) -> Vec<u8> {
@@ -136,19 +168,26 @@ impl Moto {
 
     /// A call in the JSON protocol.
     fn json(&self, service: &str, target: &str, body: &Value) -> Value {
+        let (succeeded, text) = self.answer(service, target, body.to_string().as_bytes());
+        assert!(succeeded, "{target}: {text}");
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
+    }
+
+    /// The same, whether or not it succeeds.
+    fn answer(&self, service: &str, target: &str, body: &[u8]) -> (bool, String) {
         let request = self
             .http
             .post(&self.endpoint)
             .header("Authorization", authorization(service))
             .header("Content-Type", "application/x-amz-json-1.1")
             .header("X-Amz-Target", target);
-        let answer = request.send(body.to_string()).unwrap();
-        let status = answer.status();
-        let text = answer.into_body().read_to_string().unwrap();
-        assert!(status.is_success(), "{target}: {text}");
-        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
+        let answer = request.send(body).unwrap();
+        let succeeded = answer.status().is_success();
+        (succeeded, answer.into_body().read_to_string().unwrap())
     }
 }
+
+const PUT_ITEM: &str = "DynamoDB_20120810.PutItem";
 
 /// The account that moto acts in.
 const ACCOUNT: &str = "123456789012";

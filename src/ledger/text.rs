@@ -1,0 +1,151 @@
+//! What is remembered of an incident as a text, for stores that know nothing of it.
+//!
+//! JSON, so that people can read an item where it is stored; one text, so that a store can neither
+//! keep a part of it nor mix two. A text that cannot be read is no memory: nothing counts as told.
+
+use serde::{Deserialize, Serialize};
+
+use super::Memory;
+
+/// The form of the text. Another form is another number, and is not read.
+const FORM: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Form<M> {
+    form: u32,
+    #[serde(flatten)]
+    memory: M,
+}
+
+impl Memory {
+    /// What was remembered, or `None` where the text does not say.
+    pub fn from_text(text: &str) -> Option<Self> {
+        let read: Form<Memory> = serde_json::from_str(text).ok()?;
+        (read.form == FORM).then_some(read.memory)
+    }
+
+    /// The text; less than 400 KB, which a DynamoDB item may have (DynamoDB guide, "Quotas").
+    pub fn to_text(&self) -> String {
+        // Made of strings and numbers, which always have a JSON form.
+        serde_json::to_string(&Form { form: FORM, memory: self }).unwrap_or_default()
+    }
+}
+
+/// A severity as the word that policies and alerts have for it.
+pub mod severity {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::policy::Severity;
+
+    pub fn serialize<S: Serializer>(severity: &Severity, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(severity.as_str())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Severity, D::Error> {
+        let word = String::deserialize(from)?;
+        let known = Severity::ALL.into_iter().find(|severity| severity.as_str() == word);
+        known.ok_or_else(|| D::Error::custom("no severity"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ledger::{Decision, MOST_CALL_BYTES, MOST_PAYLOADS, Sighting};
+    use crate::policy::Severity;
+
+    /// Sightings that are told or not, with names of any characters.
+    fn memory() -> impl Strategy<Value = Memory> {
+        let names = || prop::collection::btree_set(any::<String>(), 0..4);
+        let sighting = (0..9_u8, any::<u64>(), 0..4_usize, names(), names(), 0..200_i64);
+        prop::collection::vec((sighting, any::<bool>()), 0..12).prop_map(|seen| {
+            let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
+            for ((payload, count, severity, watches, calls, second), accepted) in seen {
+                let now = Timestamp::from_second(second).unwrap();
+                memory.turn(now, SignedDuration::from_secs(100));
+                let decision = memory.record(Sighting {
+                    incident: "incident".to_owned(),
+                    payload: payload.to_string(),
+                    now,
+                    count,
+                    severity: Severity::ALL[severity],
+                    watches,
+                    calls,
+                });
+                if let (Decision::Tell(telling), true) = (decision, accepted) {
+                    memory.confirm(&telling);
+                }
+            }
+            memory
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_memory_comes_back_from_its_text_as_it_was(memory in memory()) {
+            prop_assert_eq!(Memory::from_text(&memory.to_text()), Some(memory));
+        }
+    }
+
+    #[test]
+    fn the_text_is_one_that_people_can_read() {
+        let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
+        let Decision::Tell(telling) = memory.record(Sighting {
+            incident: "incident".to_owned(),
+            payload: "payload".to_owned(),
+            now: Timestamp::UNIX_EPOCH,
+            count: 3,
+            severity: Severity::High,
+            watches: ["trail-change".to_owned()].into(),
+            calls: ["ec2:RunInstances".to_owned()].into(),
+        }) else {
+            panic!("held")
+        };
+        memory.confirm(&telling);
+        let expected = r#"{"form":1,"began":"1970-01-01T00:00:00Z","carried":0,"total":3,"payloads":["payload"],"told":{"total":3,"severity":"high","watches":["trail-change"],"calls":["ec2:RunInstances"],"for_new_calls":0}}"#;
+        assert_eq!(memory.to_text(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_memory() {
+        let text = Memory::new(Timestamp::UNIX_EPOCH).to_text();
+        assert!(Memory::from_text(&text).is_some());
+        let negative = text.replace(r#""total":0"#, r#""total":-1"#);
+        let next_form = text.replace(r#""form":1"#, r#""form":2"#);
+        let cut = text.strip_suffix('}').unwrap();
+        for text in ["", "null", "[]", "{}", cut, &negative, &next_form] {
+            assert_eq!(Memory::from_text(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_fullest_memory_fits_an_item() {
+        // Control characters take the most room in JSON: six bytes each.
+        let names = |prefix: &str| {
+            (0..30_000).map(|n| format!("{prefix}\u{1}\u{1}\u{1}\u{1}{n}")).collect()
+        };
+        let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
+        for payload in 0..=MOST_PAYLOADS {
+            let decision = memory.record(Sighting {
+                incident: "incident".to_owned(),
+                payload: format!("{payload:032x}"),
+                now: Timestamp::UNIX_EPOCH,
+                count: u64::MAX,
+                severity: Severity::Critical,
+                watches: names("w"),
+                calls: names(&payload.to_string()),
+            });
+            if let Decision::Tell(telling) = decision {
+                memory.confirm(&telling);
+            }
+        }
+        let all: String = memory.told.as_ref().unwrap().calls.iter().cloned().collect();
+        assert!(all.len() > MOST_CALL_BYTES / 2, "what was told is remembered");
+        let size = memory.to_text().len();
+        assert!((100_000..400_000).contains(&size), "{size}");
+    }
+}
