@@ -99,7 +99,7 @@ impl Policy {
     /// # Errors
     /// Never, as a test makes sure; the type is that of every other policy.
     pub fn embedded() -> Result<Self, PolicyFaults> {
-        Policy::compile(&[PolicyFile::embedded()?])
+        Policy::compile(&[&PolicyFile::embedded()?])
     }
 
     /// The default policy, changed by what a user's file says.
@@ -107,7 +107,7 @@ impl Policy {
     /// # Errors
     /// All faults of the file, each with its place and a hint. `name` names the file in them.
     pub fn with_user_file(name: &str, text: &str) -> Result<Self, PolicyFaults> {
-        Policy::compile(&[PolicyFile::embedded()?, PolicyFile::parse(name, text)?])
+        Policy::compile(&[&PolicyFile::embedded()?, &PolicyFile::parse(name, text)?])
     }
 
     /// The same policy with other approved regions; lists of single accounts stay.
@@ -332,9 +332,20 @@ fn judge_without_call(record: &Record<'_>) -> Verdict {
 
 /// Question 4: AWS acts on its own. In an `AwsServiceEvent` nobody else is named, as a rule; where
 /// somebody with credentials or another account is, they act: QuickSight records what people do
-/// there as service events (QuickSight guide, "Example: Amazon QuickSight log file entries").
+/// there as service events (QuickSight guide, "Example: Amazon QuickSight log file entries"). The
+/// types: CloudTrail guide, "CloudTrail userIdentity element".
 fn is_aws_itself(record: &Record<'_>) -> bool {
-    const SOMEBODY: &[&str] = &["AWSAccount", "AssumedRole", "FederatedUser", "IAMUser", "Root"];
+    const SOMEBODY: &[&str] = &[
+        "AWSAccount",
+        "AssumedRole",
+        "FederatedUser",
+        "IAMUser",
+        "IdentityCenterUser",
+        "Role",
+        "Root",
+        "SAMLUser",
+        "WebIdentityUser",
+    ];
     let identity = &record.user_identity;
     let service_event = record.event_type.as_deref() == Some("AwsServiceEvent");
     identity.is("AWSService")

@@ -30,23 +30,28 @@ impl CallTable {
         service.entry(rest.to_owned()).or_default().push((first, access));
     }
 
-    /// What the table says about a call, by its name as written, else without the API version,
-    /// else with a capital first letter.
+    /// What the table says about a call.
     pub fn access(&self, call: &Call<'_>) -> Option<Access> {
-        let service = self.0.get(call.service.as_ref())?;
-        let entry = |name: &str, capital: bool| {
-            let (first, rest) = split(name)?;
-            let first = if capital { first.to_ascii_uppercase() } else { first };
-            let entries = service.get(rest)?;
-            entries.iter().find(|(letter, _)| *letter == first).map(|(_, access)| access)
-        };
-        let written = call.names().find_map(|name| entry(name, false));
-        let found = written.or_else(|| entry(call.undated_name.unwrap_or(call.name), true));
-        match found? {
+        match self.entry(call)?.1 {
             CallAccess::Always(access) => Some(*access),
             CallAccess::When(access, members) => members.match_all(call).then_some(*access),
             CallAccess::ByField => None,
         }
+    }
+
+    /// The entry for a call, and the name it has in the table: the call's own as written, else
+    /// without the API version, else with a capital first letter.
+    pub fn entry(&self, call: &Call<'_>) -> Option<((char, &str), &CallAccess)> {
+        let service = self.0.get(call.service.as_ref())?;
+        let entry = |name: &str, capital: bool| {
+            let (first, rest) = split(name)?;
+            let first = if capital { first.to_ascii_uppercase() } else { first };
+            let (rest, entries) = service.get_key_value(rest)?;
+            let (_, access) = entries.iter().find(|(letter, _)| *letter == first)?;
+            Some(((first, rest.as_str()), access))
+        };
+        let written = call.names().find_map(|name| entry(name, false));
+        written.or_else(|| entry(call.undated_name.unwrap_or(call.name), true))
     }
 }
 

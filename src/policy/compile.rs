@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::calls::CallAccess;
 use super::fault::{Place, PolicyFault, PolicyFaults};
 use super::file::{Keys, PolicyFile};
 use super::index::Index;
@@ -15,7 +16,7 @@ impl Policy {
     /// # Errors
     /// All faults that show only between rules: ids used twice, rules that are named and not there,
     /// regions that are approved and watched as a whole.
-    pub fn compile(files: &[PolicyFile]) -> Result<Policy, PolicyFaults> {
+    pub fn compile(files: &[&PolicyFile]) -> Result<Policy, PolicyFaults> {
         let version = Version::of(files.iter().map(|file| file.text.as_str()));
         Ok(Policy::of(&Keys::in_force(files)?, version))
     }
@@ -66,7 +67,7 @@ impl Keys {
     ///
     /// # Errors
     /// As [`Policy::compile`] has them.
-    pub fn in_force(files: &[PolicyFile]) -> Result<Keys, PolicyFaults> {
+    pub fn in_force(files: &[&PolicyFile]) -> Result<Keys, PolicyFaults> {
         let mut faults = Faults::default();
         faults.check_ids(files);
         let mut keys = Keys::default();
@@ -90,17 +91,32 @@ impl Keys {
             replace(&mut account.name, &changed.name);
             replace(&mut account.approved_regions, &changed.approved_regions);
         }
+        for (call, access) in &file.calls {
+            self.check_case(call, access, faults);
+        }
         self.calls.extend(file.calls.clone());
         for dropped in &file.drop_rules {
             if !self.drop_rule(&dropped.value) {
-                let what = "drop_rules names the rule";
-                faults.unknown(&dropped.place, &dropped.value, &self.rule_ids(), what);
+                self.fault_of_drop(dropped, file, faults);
             }
+            self.drop_rules.push(dropped.clone());
         }
-        self.drop_rules.extend(file.drop_rules.clone());
         replace_or_add(&mut self.globals, &file.globals);
         replace_or_add(&mut self.watches, &file.watches);
         replace_or_add(&mut self.exempts, &file.exempts);
+    }
+
+    /// An entry that differs from another by its case alone would stand beside it, and say nothing.
+    fn check_case(&self, call: &(String, String), access: &At<CallAccess>, faults: &mut Faults) {
+        let (service, name) = call;
+        let same = |known: &&(String, String)| {
+            known.0 == *service && known.1 != *name && known.1.eq_ignore_ascii_case(name)
+        };
+        if let Some((_, known)) = self.calls.keys().find(same) {
+            let what = format!("`{service}:{name}` is `{service}:{known}` in another case");
+            let hint = "the case of a name counts here: write it as it is known";
+            faults.add(&access.place, what, Some(hint.to_owned()));
+        }
     }
 
     fn drop_rule(&mut self, id: &str) -> bool {
@@ -109,6 +125,21 @@ impl Keys {
         self.watches.retain(|rule| rule.value.rule_id() != id);
         self.exempts.retain(|rule| rule.value.rule_id() != id);
         self.rule_ids().len() < before
+    }
+
+    fn fault_of_drop(&self, dropped: &At<String>, file: &Keys, faults: &mut Faults) {
+        let id = dropped.value.as_str();
+        let why = match self.drop_rules.iter().find(|before| before.value == id) {
+            Some(before) => format!("it was dropped at {} already", before.place),
+            None if file.rule_ids().contains(&id) => {
+                "it is a rule of this very file: take it out there".to_owned()
+            }
+            None => {
+                let what = "drop_rules names the rule";
+                return faults.unknown(&dropped.place, id, &self.rule_ids(), what);
+            }
+        };
+        faults.add(&dropped.place, format!("drop_rules names `{id}` in vain"), Some(why));
     }
 
     fn rule_ids(&self) -> Vec<&str> {
@@ -172,7 +203,7 @@ struct Faults(Vec<PolicyFault>);
 impl Faults {
     /// An id is used once in a file, and never for two kinds: a `[[global]]` that replaced a
     /// `[[watch]]` would silence it.
-    fn check_ids(&mut self, files: &[PolicyFile]) {
+    fn check_ids(&mut self, files: &[&PolicyFile]) {
         let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();
         for PolicyFile { keys, .. } in files {
             let mut in_file: BTreeMap<&str, &Place> = BTreeMap::new();

@@ -115,7 +115,12 @@ impl<'t> Reader<'t> {
         if let Some(text) = item.get_ref().as_str() {
             return Some(ExampleRecords::Text(text.to_owned()));
         }
-        if item.get_ref().is_table() {
+        if let Some(table) = item.get_ref().as_table() {
+            for key in table.keys().filter(|key| EXAMPLE_KEYS.contains(&key.get_ref().as_ref())) {
+                let what = format!("`{}` stands in the record", key.get_ref());
+                let hint = "write the example's own keys before [example.record]";
+                self.fault(key.span(), what, Some(hint));
+            }
             return Some(ExampleRecords::Text(json(item.get_ref()).to_string()));
         }
         self.fault_type(item, "a table or a string of JSON");

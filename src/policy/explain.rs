@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::record::{Access, Record, region};
 
-use super::reader::At;
 use super::rule::{Call, Exempt, Matcher, Watch};
 use super::show::call_access;
 use super::{
@@ -57,6 +56,11 @@ impl Policy {
         Explanation { because: self.because(record, &verdict), steps, severity_because }
     }
 
+    /// Whether neither the policy nor CloudTrail nor the name says what a call does.
+    pub fn is_guess(&self, record: &Record<'_>, batch_owner: &str) -> bool {
+        self.access_and_source(&Call::of(record, batch_owner)).1 == Source::Nothing
+    }
+
     fn because(&self, record: &Record<'_>, verdict: &Verdict) -> String {
         let (Verdict::Alert(reason, _) | Verdict::Ignore(reason)) = verdict else {
             return "nobody can tell what call this is, so a human is told to look".to_owned();
@@ -69,9 +73,11 @@ impl Policy {
         };
         match reason {
             Reason::Watched(id) => format!("the watch {id} tells of this call in every region"),
-            Reason::MutatingCall => {
-                format!("{unapproved}, and nothing says that {call} only looks")
-            }
+            Reason::MutatingCall => match self.access_and_source(&Call::of(record, "")).1 {
+                Source::Table => format!("{unapproved}, and the policy counts {call} as mutating"),
+                Source::Field => format!("{unapproved}, and CloudTrail records {call} as a write"),
+                _ => format!("{unapproved}, and nothing says that {call} only looks"),
+            },
             Reason::SensitiveRead => {
                 format!("{unapproved}, and {call} hands out secrets or credentials")
             }
@@ -145,7 +151,7 @@ impl Walk<'_> {
         let watches: Vec<&Watch> = self.policy.watches().filter(|w| w.matches(call)).collect();
         self.watched(&watches);
         if !watches.is_empty() {
-            let seen = "a watched call is told in every region, whatever it does";
+            let seen = "not asked: a watch matched";
             self.step(3, "Questions 3 to 9", None, vec![seen.to_owned()]);
             return self.exempted_of_watches(call, &watches);
         }
@@ -241,7 +247,14 @@ impl Walk<'_> {
         let (access, source) = self.policy.access_and_source(call);
         let entry = self.table_entry(call);
         let seen = match source {
-            Source::Table if access != Access::SensitiveRead => return entry,
+            Source::Table if access != Access::SensitiveRead => {
+                let overruled = match (access, call.record.read_only) {
+                    (Access::Mutating, Some(true)) => "; it overrules readOnly, which is true",
+                    (Access::ReadOnly, Some(false)) => "; it overrules readOnly, which is false",
+                    _ => "",
+                };
+                return format!("{entry}{overruled}");
+            }
             Source::Table if self.policy.alert_on_sensitive_reads => {
                 return "it hands something out, see question 8".to_owned();
             }
@@ -261,13 +274,15 @@ impl Walk<'_> {
         }
     }
 
+    /// The entry of the table for a call; empty where there is none.
     fn table_entry(&self, call: &Call<'_>) -> String {
-        let entry = self.keys.calls.iter().find(|((service, name), _)| {
-            *service == *call.service && call.names().any(|known| known.eq_ignore_ascii_case(name))
-        });
-        let Some(((service, name), At { place, value })) = entry else { return String::new() };
-        let value = call_access(value);
-        format!("[access.calls] \"{service}:{name}\" = {value}{}", origin(place))
+        let Some(((first, rest), access)) = self.policy.calls.entry(call) else {
+            return String::new();
+        };
+        let call = (call.service.to_string(), format!("{first}{rest}"));
+        let place = self.keys.calls.get(&call).map(|at| origin(&at.place)).unwrap_or_default();
+        let (service, name) = call;
+        format!("[access.calls] \"{service}:{name}\" = {}{place}", call_access(access))
     }
 
     fn candidate(&mut self, call: &Call<'_>) {
@@ -278,8 +293,12 @@ impl Walk<'_> {
             return self.step(8, question, Some(true), vec![seen]);
         }
         self.step(8, question, Some(false), vec!["nothing says so".to_owned()]);
-        let seen = "nothing says that it only looks".to_owned();
-        self.step(9, "Then it counts as mutating", Some(true), vec![seen]);
+        let seen = match self.policy.access_and_source(call).1 {
+            Source::Table => "the policy says so",
+            Source::Field => "CloudTrail says so",
+            _ => "nothing says that it only looks",
+        };
+        self.step(9, "Then it counts as mutating", Some(true), vec![seen.to_owned()]);
     }
 
     fn exempted(&mut self, call: &Call<'_>) {

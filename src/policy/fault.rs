@@ -1,7 +1,6 @@
 //! What is wrong with a policy, where, and what to do about it.
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use super::DEFAULT_NAME;
@@ -52,16 +51,6 @@ impl Place {
     /// Whether it is in a file that was laid over the default policy.
     pub fn is_users(&self) -> bool {
         &*self.file != DEFAULT_NAME
-    }
-
-    pub(super) fn of(file: &Arc<str>, text: &str, span: Range<usize>) -> Self {
-        let before = text.get(..span.start).unwrap_or(text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place {
-            file: file.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-        }
     }
 }
 

@@ -66,17 +66,21 @@ impl PolicyFile {
     /// # Errors
     /// All faults that can be seen in this file alone.
     pub fn parse(name: &str, text: &str) -> Result<Self, PolicyFaults> {
-        let mut reader = Reader { file: name.into(), text, faults: Vec::new() };
+        // What some editors put before a text in UTF-8.
+        let text = text.strip_prefix('\u{FEFF}').unwrap_or(text);
+        let mut reader = Reader::new(name, text);
         let (table, syntax) = DeTable::parse_recoverable(text);
         // What the parser finds behind the first error mostly follows from it.
         if let Some(error) = syntax.first() {
             let span = error.span().unwrap_or(0..0);
             let mut message = error.message().lines().collect::<Vec<_>>().join(", ");
             let mut hint = None;
+            let found = text.get(span.clone()).unwrap_or_default();
             if message == "duplicate key" {
-                let key = text.get(span.clone()).unwrap_or_default();
-                message = format!("`{key}` is here twice");
+                message = format!("`{found}` is here twice");
                 hint = Some("write each key, and the header of each table, once");
+            } else if (1..=40).contains(&found.trim().len()) && !found.contains('\n') {
+                message = format!("{message} (found is `{}`)", found.trim());
             }
             reader.fault(span, message, hint);
         }
@@ -172,7 +176,8 @@ impl<'t> Reader<'t> {
         };
         self.known_keys(table, &["access", "when"]);
         let Some(word) = get(table, "access") else {
-            self.fault(item.span(), "`access` is missing".to_owned(), None);
+            let hint = "write { access = \"sensitive\", when = { ... } }";
+            self.fault(item.span(), "`access` is missing".to_owned(), Some(hint));
             return None;
         };
         let access = self.choice(word, WORDS)?;
@@ -198,12 +203,21 @@ impl<'t> Reader<'t> {
             }
             let Some(table) = self.table(item) else { continue };
             self.known_keys(table, &["name", "approved_regions"]);
-            let name = get(table, "name")
-                .and_then(|item| self.string(item).map(|name| self.at(item.span(), name)));
+            let name = get(table, "name").and_then(|item| self.account_name(item));
             let approved_regions = self.regions_of(table, "approved_regions");
             accounts.insert(id.get_ref().to_string(), AccountKeys { name, approved_regions });
         }
         accounts
+    }
+
+    /// Alerts hold it as it stands.
+    fn account_name(&mut self, item: Item<'_, 't>) -> Option<At<String>> {
+        let name = self.string(item)?;
+        if name.trim().is_empty() || name.contains(char::is_control) {
+            let hint = "write one line, such as \"production\"";
+            self.fault(item.span(), "this is no name".to_owned(), Some(hint));
+        }
+        Some(self.at(item.span(), name))
     }
 
     fn global(&mut self, table: &DeTable<'t>, span: Range<usize>) -> Option<Global> {
@@ -292,6 +306,9 @@ impl<'t> Reader<'t> {
                     self.fault_at(place, what, None);
                 }
             }
+            // Each member of another type was told already.
+            Err(RegionFaults::Empty)
+                if !item.get_ref().as_array().is_some_and(|a| a.is_empty()) => {}
             Err(empty @ RegionFaults::Empty) => {
                 let hint = "list the regions you use, such as [\"us-east-1\", \"eu-*\"]";
                 self.fault(item.span(), empty.to_string(), Some(hint));

@@ -101,6 +101,7 @@ impl<'t> Reader<'t> {
     pub(super) fn members(&mut self, item: Item<'_, 't>) -> Members {
         let mut members = Members::default();
         let Some(table) = self.table(item) else { return members };
+        self.own_keys_only(item, table);
         for (member, _) in table {
             let Some(item) = self.filled(table, member.get_ref()) else { continue };
             let values = match item.get_ref().as_array() {
@@ -110,6 +111,20 @@ impl<'t> Reader<'t> {
             members.0.insert(member.get_ref().to_string(), values);
         }
         members
+    }
+
+    /// What is written below the header of a table belongs to that table, a rule's own keys too.
+    fn own_keys_only(&mut self, item: Item<'_, 't>, table: &DeTable<'t>) {
+        let is_inline = self.text.get(item.span()).is_some_and(|text| text.starts_with('{'));
+        let of_a_rule = ["id", "reason", "severity", "until", "watches"];
+        for key in table.keys().filter(|_| !is_inline) {
+            let name = key.get_ref().as_ref();
+            if of_a_rule.contains(&name) || MATCHER_KEYS.contains(&name) {
+                let what = format!("`{name}` stands below the header of another table");
+                let hint = "write the rule's own keys first, or this table on one line: { ... }";
+                self.fault(key.span(), what, Some(hint));
+            }
+        }
     }
 
     fn value(&mut self, item: Item<'_, 't>) -> Option<Value> {
@@ -129,7 +144,10 @@ impl<'t> Reader<'t> {
             }
             _ => None,
         };
-        if number.is_none() {
+        if number.is_none() && (value.as_integer().is_some() || value.as_float().is_some()) {
+            let hint = "whole numbers have 64 bits; write a longer one as a string";
+            self.fault(item.span(), "this number cannot be compared".to_owned(), Some(hint));
+        } else if number.is_none() {
             self.fault_type(item, "a string, a bool or a number");
         }
         number

@@ -88,9 +88,11 @@ impl Pattern {
         self.glob.is_some()
     }
 
-    /// Whether it is nothing but stars, and so matches every text.
+    /// Whether it matches every text that there is something in.
     pub fn matches_everything(&self) -> bool {
-        !self.text.is_empty() && self.text.bytes().all(|b| b == b'*')
+        let wildcards = |wildcard| self.text.bytes().filter(|b| *b == wildcard).count();
+        let (stars, marks) = (wildcards(b'*'), wildcards(b'?'));
+        stars > 0 && marks <= 1 && stars + marks == self.text.len()
     }
 
     /// Whether it matches all of `text`.

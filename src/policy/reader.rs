@@ -20,6 +20,8 @@ pub(super) struct Reader<'t> {
     pub(super) file: Arc<str>,
     pub(super) text: &'t str,
     pub(super) faults: Vec<PolicyFault>,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
 /// A value and where it stands.
@@ -39,10 +41,21 @@ impl<T: PartialEq> PartialEq for At<T> {
 }
 
 impl<'t> Reader<'t> {
+    pub(super) fn new(file: &str, text: &'t str) -> Self {
+        let behind_breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = [0].into_iter().chain(behind_breaks).collect();
+        Reader { file: file.into(), text, faults: Vec::new(), lines }
+    }
+
     pub(super) fn string(&mut self, item: Item<'_, 't>) -> Option<String> {
         let text = item.get_ref().as_str().map(str::to_owned);
-        if text.is_none() {
-            self.fault_type(item, "a string");
+        match (&text, item.get_ref().as_integer()) {
+            (Some(_), _) => {}
+            (None, Some(number)) => {
+                let hint = format!("write \"{}\"", number.as_str());
+                self.fault(item.span(), "a string is wanted here".to_owned(), Some(&hint));
+            }
+            (None, None) => self.fault_type(item, "a string"),
         }
         text
     }
@@ -166,7 +179,12 @@ impl<'t> Reader<'t> {
             None => String::new(),
         };
         if text.trim().is_empty() {
-            self.fault(span, format!("`{key}` is missing"), None);
+            let hint = match key {
+                "reason" => "say in a few words why it is there",
+                "id" => "give it a name of letters, digits and -_.",
+                _ => "say in a few words what it shows",
+            };
+            self.fault(span, format!("`{key}` is missing"), Some(hint));
             return None;
         }
         Some(text)
@@ -196,6 +214,11 @@ impl<'t> Reader<'t> {
     ) -> Vec<At<T>> {
         let mut read_tables = Vec::new();
         let Some(item) = get(table, key) else { return read_tables };
+        if item.get_ref().is_table() {
+            let what = format!("`{key}` is one table here, and wanted are several");
+            self.fault(item.span(), what, Some(&format!("write [[{key}]]")));
+            return read_tables;
+        }
         for element in self.items(item) {
             let Some(table) = self.table(element) else { continue };
             if let Some(value) = read(self, table, element.span()) {
@@ -237,7 +260,10 @@ impl<'t> Reader<'t> {
     }
 
     pub(super) fn place(&self, span: Range<usize>) -> Place {
-        Place::of(&self.file, self.text, span)
+        let line = self.lines.partition_point(|begin| *begin <= span.start);
+        let begin = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let before = self.text.get(begin..span.start).unwrap_or_default();
+        Place { file: self.file.clone(), line, column: before.chars().count() + 1 }
     }
 }
 

@@ -51,14 +51,18 @@ pub(super) fn is_service(name: &str) -> bool {
     !name.is_empty() && !name.contains(char::is_whitespace) && !name.contains(".amazonaws.com")
 }
 
-/// An ARN has six parts (IAM guide, "Amazon Resource Names"); `invokedBy` is a service's domain, or
+/// An ARN has six parts, the fifth of which is an account (IAM guide, "Amazon Resource Names"); that
+/// of a session has two names behind `assumed-role`. `invokedBy` is a service's domain, or
 /// `AWS Internal`.
 fn is_principal(pattern: &str) -> bool {
     if pattern.contains(['*', '?']) {
         return true;
     }
-    match pattern.starts_with("arn:") {
-        true => pattern.splitn(6, ':').count() == 6,
-        false => pattern.contains('.') || pattern.eq_ignore_ascii_case("AWS Internal"),
+    if !pattern.starts_with("arn:") {
+        return pattern.contains('.') || pattern.eq_ignore_ascii_case("AWS Internal");
     }
+    let parts: Vec<&str> = pattern.splitn(6, ':').collect();
+    let [_, _, _, _, account, resource] = parts.as_slice() else { return false };
+    let sessions = resource.strip_prefix("assumed-role/");
+    (account.is_empty() || is_account(account)) && sessions.is_none_or(|names| names.contains('/'))
 }

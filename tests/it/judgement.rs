@@ -40,7 +40,7 @@ fn exemption() -> impl Strategy<Value = String> {
 /// The policy in force, key by key.
 fn keys(user: &str) -> Keys {
     let user = PolicyFile::parse("test.toml", user).unwrap_or_else(|f| panic!("{user}\n{f}"));
-    Keys::in_force(&[PolicyFile::embedded().unwrap(), user]).unwrap()
+    Keys::in_force(&[&PolicyFile::embedded().unwrap(), &user]).unwrap()
 }
 
 /// A TOML string. JSON's escapes are TOML's too, but for a character that JSON leaves as it is.
@@ -122,10 +122,11 @@ proptest! {
 
     #[test]
     fn what_is_shown_is_the_policy_whatever_stands_in_its_texts(text in any::<String>(), key in any::<String>(), number in any::<i64>(), float in -1e300..1e300) {
-        let (text, key) = (quoted(&text), quoted(&key));
+        let name: String = text.chars().filter(|c| !c.is_control()).collect();
+        let (text, key, name) = (quoted(&text), quoted(&key), quoted(&format!("n{name}")));
         let value = quoted(&format!("*{key}"));
         let user = format!(
-            "[accounts.\"111122223333\"]\nname = {text}\n\n\
+            "[accounts.\"111122223333\"]\nname = {name}\n\n\
              [access.calls]\n\"a:B\" = {{ access = \"sensitive\", when = {{ {key} = {value} }} }}\n\n\
              [[exempt]]\nid = \"x\"\nreason = {value}\nprincipals = [{value}]\nsource_ips = [\"::1\", \"10.0.0.1/8\"]\n\
              until = 2026-02-28\nrequest = {{ {key} = [{text}, {value}, {number}, {float:?}, true, 0x10] }}\n"

@@ -227,7 +227,9 @@ impl Case<'_> {
 
     fn is_aws_acting(&self) -> bool {
         let who = self.text("/userIdentity/type").unwrap_or_default();
-        let theirs = ["Root", "IAMUser", "AssumedRole", "FederatedUser", "AWSAccount"];
+        let theirs = "AWSAccount AssumedRole FederatedUser IAMUser IdentityCenterUser Role Root \
+            SAMLUser WebIdentityUser";
+        let theirs: Vec<&str> = theirs.split_whitespace().collect();
         let issuer =
             self.text("/userIdentity/sessionContext/sessionIssuer/arn").unwrap_or_default();
         who == "AWSService"

@@ -62,7 +62,7 @@ regions = []
     my.toml:13:1: rule `ci` would match everything; narrow it by at least one of accounts, regions, services, calls, principals, source_ips, outcomes, request
     my.toml:16:1: unknown key `principal`; did you mean `principals`?
     my.toml:17:9: a string stands here; wanted is a date such as 2026-12-31, without quotes
-    my.toml:19:1: `reason` is missing
+    my.toml:19:1: `reason` is missing; say in a few words why it is there
     my.toml:21:15: `10.0.0.0/99` is no network; write CIDR, such as 192.0.2.0/24 or 2001:db8::/32
     my.toml:22:13: `ok` is unknown here; it is one of success, denied, throttled, failed, dry-run
     my.toml:28:10: `kms` is no call; write service:Name, such as ec2:RunInstances
@@ -177,7 +177,7 @@ request = { a = { b = 1 }, c = [nan] }
     my.toml:16:54: `cloudformation.amazonaws.com` is no network; write CIDR, such as 192.0.2.0/24 or 2001:db8::/32
     my.toml:17:23: `dryrun` is unknown here; did you mean `dry-run`? It is one of success, denied, throttled, failed, dry-run
     my.toml:18:17: a table stands here; wanted is a string, a bool or a number
-    my.toml:18:33: a float stands here; wanted is a string, a bool or a number
+    my.toml:18:33: this number cannot be compared; whole numbers have 64 bits; write a longer one as a string
     "#);
 }
 
@@ -229,7 +229,7 @@ expect = "alert"
 "#;
     insta::assert_snapshot!(faults(text), @r#"
     my.toml:1:1: wanted is either `record` or `file`; a record as a table or as JSON text, or the path of a file
-    my.toml:5:1: `name` is missing
+    my.toml:5:1: `name` is missing; say in a few words what it shows
     my.toml:7:11: `alarm` is unknown here; it is one of alert, ignore, reject
     my.toml:8:12: `grave` is unknown here; it is one of low, medium, high, critical
     my.toml:10:1: `verdict` is missing; it is one of alert, ignore, reject
@@ -250,7 +250,7 @@ fn the_same_call_twice() {
 /// Remarks at noon of 2026-11-23.
 fn remarks(text: &str) -> String {
     let user = PolicyFile::parse("my.toml", text).unwrap_or_else(|faults| panic!("{faults}"));
-    let keys = Keys::in_force(&[PolicyFile::embedded().unwrap(), user]).unwrap();
+    let keys = Keys::in_force(&[&PolicyFile::embedded().unwrap(), &user]).unwrap();
     let now = "2026-11-23T12:00:00Z".parse().unwrap();
     keys.remarks(now).iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }
@@ -370,5 +370,91 @@ fn a_watch_that_was_dropped_cannot_be_named() {
     let text = "drop_rules = [\"trail-change\"]\n\n[[exempt]]\nid = \"x\"\nreason = \"r\"\nservices = [\"ec2\"]\nwatches = [\"trail-change\"]";
     insta::assert_snapshot!(faults(text), @r#"
     my.toml:3:1: exempt `x` names the watch `trail-change`, which is not there any more; drop_rules takes it out at my.toml:1:15
+    "#);
+}
+
+#[test]
+fn keys_below_the_header_of_another_table() {
+    let text = r#"[[watch]]
+id = "w"
+reason = "r"
+[watch.request]
+logGroupName = "x"
+calls = ["logs:DeleteLogGroup"]
+severity = "critical"
+
+[[example]]
+name = "n"
+verdict = "alert"
+[example.record]
+eventName = "x"
+reason = "read-only"
+
+[watches]
+id = "x"
+
+[access]
+calls = "none"
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    my.toml:6:1: `calls` stands below the header of another table; write the rule's own keys first, or this table on one line: { ... }
+    my.toml:7:1: `severity` stands below the header of another table; write the rule's own keys first, or this table on one line: { ... }
+    my.toml:14:1: `reason` stands in the record; write the example's own keys before [example.record]
+    my.toml:16:2: unknown key `watches`; did you mean `watch`?
+    my.toml:20:9: a string stands here; wanted is a table
+    "#);
+    let one_table = "[watch]\nid = \"w\"\nreason = \"r\"\ncalls = [\"ec2:X\"]";
+    insta::assert_snapshot!(faults(one_table), @r#"
+    my.toml:1:1: `watch` is one table here, and wanted are several; write [[watch]]
+    "#);
+    let inline = "[[watch]]\nid = \"w\"\nreason = \"r\"\nrequest = { calls = \"x\", severity = 1 }";
+    Policy::with_user_file("my.toml", inline).unwrap();
+}
+
+#[test]
+fn rules_that_would_do_nothing_or_everything() {
+    let text = r#"drop_rules = ["ssm-agent", "ssm-agent", "mine"]
+
+[access.calls]
+"secretsmanager:getSecretValue" = "mutating"
+
+[accounts."111122223333"]
+name = "prod\nSubject: x"
+
+[[exempt]]
+id = "mine"
+reason = "r"
+principals = ["arn:aws:sts::111122223333:assumed-role/ci", "arn:aws:iam::1111:role/ci", "arn:aws:sts::111122223333:assumed-role/ci/s"]
+accounts = [111122223333]
+
+[[watch]]
+id = "all"
+reason = "r"
+services = ["?*"]
+calls = ["*:?*"]
+"#;
+    insta::assert_snapshot!(faults(text), @r#"
+    my.toml:7:8: this is no name; write one line, such as "production"
+    my.toml:12:15: `arn:aws:sts::111122223333:assumed-role/ci` matches no principal; write an ARN, a glob such as *:user/alice, or a service such as cloudtrail.amazonaws.com
+    my.toml:12:60: `arn:aws:iam::1111:role/ci` matches no principal; write an ARN, a glob such as *:user/alice, or a service such as cloudtrail.amazonaws.com
+    my.toml:13:13: a string is wanted here; write "111122223333"
+    my.toml:15:1: rule `all` would match everything; narrow it by at least one of accounts, regions, services, calls, principals, source_ips, outcomes, request
+    "#);
+    insta::assert_snapshot!(faults("\u{FEFF}approved_regions = [1]"), @r#"
+    my.toml:1:21: a string is wanted here; write "1"
+    "#);
+    insta::assert_snapshot!(faults("[[exempt]]\nuntil = 2026-02-30"), @r#"
+    my.toml:2:9: invalid date, expected day between 01 and 28 (found is `2026-02-30`)
+    "#);
+}
+
+#[test]
+fn slips_that_show_only_beside_the_default_policy() {
+    let text = "drop_rules = [\"ssm-agent\", \"ssm-agent\", \"mine\"]\n\n[access.calls]\n\"secretsmanager:getSecretValue\" = \"mutating\"\n\n\
+                [[exempt]]\nid = \"mine\"\nreason = \"r\"\nservices = [\"ec2\"]\n";
+    insta::assert_snapshot!(faults(text), @r#"
+    my.toml:1:28: drop_rules names `ssm-agent` in vain; it was dropped at my.toml:1:15 already
+    my.toml:1:41: drop_rules names `mine` in vain; it is a rule of this very file: take it out there
+    my.toml:4:1: `secretsmanager:getSecretValue` is `secretsmanager:GetSecretValue` in another case; the case of a name counts here: write it as it is known
     "#);
 }

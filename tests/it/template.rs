@@ -51,6 +51,14 @@ fn the_starter_policy_watches_the_log_group_of_the_trail() {
     assert_eq!(watched("DeleteSubscriptionFilter"), by("own-log-group", Severity::Critical));
     assert_eq!(watched("PutSubscriptionFilter"), by("own-subscription", Severity::High));
 
+    let denied = json!({
+        "eventSource": "logs.amazonaws.com", "eventName": "DeleteLogGroup",
+        "awsRegion": "us-east-1", "errorCode": "AccessDenied", "requestParameters": null,
+    })
+    .to_string();
+    let denied = policy.judge(&Record::parse(&denied).unwrap(), "");
+    assert_eq!(denied, by("own-log-group-denied", Severity::High));
+
     let approved = Verdict::Ignore(Reason::ApprovedRegion);
     assert_eq!(watched("PutRetentionPolicy"), approved);
     for call in ["DeleteLogGroup", "DeleteSubscriptionFilter", "PutSubscriptionFilter"] {

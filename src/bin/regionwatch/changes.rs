@@ -6,12 +6,12 @@
 use jiff::Timestamp;
 use regionwatch::alert::text::clean;
 use regionwatch::alert::{Incident, advice};
-use regionwatch::policy::{Keys, Policy, Reason, Verdict};
+use regionwatch::policy::{Reason, Verdict};
 use regionwatch::record::{Record, region};
 use serde::Serialize;
 use toml_writer::ToTomlValue;
 
-use crate::input::PolicyArgs;
+use crate::input::Loaded;
 
 /// Something that would change a verdict.
 #[derive(Debug, Serialize)]
@@ -28,15 +28,8 @@ impl Change {
     }
 }
 
-/// Where changes are tried.
-pub struct Changes<'a> {
-    /// How the policy is made.
-    pub args: &'a PolicyArgs,
-    /// The policy as it is.
-    pub policy: &'a Policy,
-    /// What it says.
-    pub keys: &'a Keys,
-}
+/// What changes are tried on.
+pub struct Changes<'a>(pub &'a Loaded);
 
 impl Changes<'_> {
     /// The changes that turn an alert into something ignored, or the other way round.
@@ -55,7 +48,7 @@ impl Changes<'_> {
         };
         let harmless = |change: Change| Change { toml: made_harmless(&change.toml), ..change };
         let turns = |change: &Change| {
-            let changed = self.args.changed(&change.toml);
+            let changed = self.0.changed(&change.toml);
             changed.is_ok_and(|policy| policy.judge(record, owner).as_str() != verdict.as_str())
         };
         proposed.into_iter().map(harmless).filter(turns).collect()
@@ -72,13 +65,9 @@ impl Changes<'_> {
     ) -> Vec<Change> {
         let exempt = "exempt what this principal did";
         let mut changes = vec![Change::new(exempt, advice::exempt(incident, now))];
-        changes.push(Change::new(
-            "wider, count this call as a read, whoever makes it and wherever",
-            format!("[access.calls]\n{} = \"read-only\"", call(record)),
-        ));
         let region = record.region();
         if region != region::UNKNOWN {
-            let approved = self.policy.approved_for(record.account(owner)).iter();
+            let approved = self.0.policy.approved_for(record.account(owner)).iter();
             let approved = approved.map(|code| code.as_str().to_owned());
             let codes = approved.chain([region.into_owned()]);
             changes.push(self.approved(record, owner, "wider, approve the region", codes));
@@ -86,6 +75,12 @@ impl Changes<'_> {
         if *reason == Reason::SensitiveRead {
             let what = "wider, ignore all sensitive reads";
             changes.push(Change::new(what, "sensitive_reads = \"ignore\"".to_owned()));
+        }
+        // What somebody knows to be a write is no read for anybody.
+        if self.0.policy.is_guess(record, owner) {
+            let toml = format!("[access.calls]\n{} = \"read-only\"", call(record));
+            changes
+                .push(Change::new("wider, count this call as a read, wherever it is made", toml));
         }
         changes
     }
@@ -100,7 +95,7 @@ impl Changes<'_> {
         let wider = match reason {
             Reason::ApprovedRegion => {
                 let region = record.region();
-                let approved = self.policy.approved_for(record.account(owner)).iter();
+                let approved = self.0.policy.approved_for(record.account(owner)).iter();
                 let others = approved.filter(|code| !code.matches(&region));
                 let others = others.map(|code| code.as_str().to_owned());
                 self.approved(record, owner, "wider, approve the region no longer", others)
@@ -113,8 +108,8 @@ impl Changes<'_> {
                 Change::new("wider, tell of all sign-ins", "sign_ins = \"alert\"".to_owned())
             }
             Reason::ReadOnly => Change::new(
-                "or count it as a read of secrets, where the region is not approved",
-                format!("[access.calls]\n{} = \"sensitive\"", call(record)),
+                "or count it as mutating, where the region is not approved",
+                format!("[access.calls]\n{} = \"mutating\"", call(record)),
             ),
             Reason::Exempt(id) => self.without_rule(id),
             _ => return changes,
@@ -124,7 +119,7 @@ impl Changes<'_> {
     }
 
     fn without_rule(&self, id: &str) -> Change {
-        let what = match self.keys.place_of(id).filter(|place| place.is_users()) {
+        let what = match self.0.keys.place_of(id).filter(|place| place.is_users()) {
             Some(place) => format!("or remove the exemption at {place}, as this would"),
             None => "or drop the exemption".to_owned(),
         };
@@ -142,12 +137,12 @@ impl Changes<'_> {
         let codes: Vec<String> = codes.collect();
         let list = format!("approved_regions = {}", codes.to_toml_value());
         let account = record.account(owner);
-        let toml = match self.keys.has_own_regions(account) {
+        let toml = match self.0.keys.has_own_regions(account) {
             true => format!("[accounts.{}]\n{list}", account.to_toml_value()),
             false => list,
         };
-        let place = self.keys.place_of_regions(account);
-        let place = place.filter(|place| place.is_users() && !self.args.overrides_regions());
+        let place = self.0.keys.place_of_regions(account);
+        let place = place.filter(|place| place.is_users() && !self.0.overrides_regions);
         let instead = place.map(|place| format!(", instead of {place}")).unwrap_or_default();
         Change { what: format!("{what}{instead}"), toml }
     }

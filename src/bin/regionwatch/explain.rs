@@ -6,14 +6,14 @@ use jiff::Timestamp;
 use regionwatch::alert::text::clean;
 use regionwatch::alert::{Incident, IncidentKey, prose};
 use regionwatch::policy::explain::{Explanation, Step};
-use regionwatch::policy::{Keys, Policy, Reason, Severity, Verdict};
+use regionwatch::policy::{Reason, Severity, Verdict};
 use regionwatch::record::Record;
 use regionwatch::source::{self, Item};
 use serde::Serialize;
 
 use crate::Done;
 use crate::changes::{Change, Changes};
-use crate::input::{Input, PolicyArgs};
+use crate::input::{Input, Loaded, PolicyArgs};
 use crate::output::{Format, complain, print};
 
 /// Arguments of `explain`.
@@ -40,27 +40,21 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Done, String> {
-    let judge = Judge { args, policy: args.policy.load()?, keys: args.policy.keys()? };
+    let judge = Judge { args, loaded: args.policy.load()? };
     let (inputs, mut faults) = Input::list(&args.records);
     let mut explained = 0;
     for input in &inputs {
-        let mut broken = None;
-        let read = input.open().map_err(|fault| fault.to_string()).and_then(|opened| {
-            let read = source::read(opened, |item| {
-                if broken.is_none() && judge.is_wanted(&item) {
-                    let separator = if explained > 0 { "\n" } else { "" };
-                    explained += 1;
-                    broken = judge.explain(&item, separator).err();
-                }
-            });
-            read.map_err(|fault| fault.to_string())
-        });
-        if let Some(broken) = broken {
-            return Err(broken);
-        }
-        if let Err(fault) = read {
-            complain(&format!("{}: {fault}", input.name()));
-            faults += 1;
+        match judge.explain_all(input, &mut explained) {
+            Ok(Outcome::Done) => {}
+            Ok(Outcome::Empty) => {
+                complain(&format!("{}: no records in it", input.name()));
+                faults += 1;
+            }
+            Ok(Outcome::Unreadable(fault)) => {
+                complain(&format!("{}: {fault}", input.name()));
+                faults += 1;
+            }
+            Err(broken) => return Err(broken),
         }
     }
     match &args.event_id {
@@ -69,13 +63,43 @@ pub fn run(args: &Args) -> Result<Done, String> {
     }
 }
 
+/// What became of an input.
+enum Outcome {
+    Done,
+    Empty,
+    Unreadable(String),
+}
+
 struct Judge<'a> {
     args: &'a Args,
-    policy: Policy,
-    keys: Keys,
+    loaded: Loaded,
 }
 
 impl Judge<'_> {
+    /// `Err` when stdout takes no more.
+    fn explain_all(&self, input: &Input, explained: &mut u64) -> Result<Outcome, String> {
+        let name = input.name();
+        let opened = match input.open() {
+            Ok(opened) => opened,
+            Err(fault) => return Ok(Outcome::Unreadable(fault.to_string())),
+        };
+        let (mut records, mut broken) = (0_u64, None);
+        let read = source::read(opened, |item| {
+            records += 1;
+            if broken.is_none() && self.is_wanted(&item) {
+                let place = format!("record {records} of {name}");
+                broken = self.explain(&item, place, *explained > 0).err();
+                *explained += 1;
+            }
+        });
+        match (broken, read) {
+            (Some(broken), _) => Err(broken),
+            (None, Err(fault)) => Ok(Outcome::Unreadable(fault.to_string())),
+            (None, Ok(())) if records == 0 => Ok(Outcome::Empty),
+            (None, Ok(())) => Ok(Outcome::Done),
+        }
+    }
+
     fn is_wanted(&self, item: &Item<'_>) -> bool {
         let Some(wanted) = &self.args.event_id else { return true };
         match item {
@@ -86,8 +110,8 @@ impl Judge<'_> {
         }
     }
 
-    fn explain(&self, item: &Item<'_>, separator: &str) -> Result<(), String> {
-        let explained = match item {
+    fn explain(&self, item: &Item<'_>, place: String, follows: bool) -> Result<(), String> {
+        let mut explained = match item {
             Item::Unreadable { reject, .. } => Explained::unreadable(reject.fault),
             Item::Record { text, owner, .. } => match Record::parse(text) {
                 Ok(record) => {
@@ -97,6 +121,8 @@ impl Judge<'_> {
                 Err(error) => Explained::unreadable(error.what()),
             },
         };
+        explained.place = place;
+        let separator = if follows { "\n" } else { "" };
         match self.args.format {
             Format::Text if self.args.brief => print(&explained.line()),
             Format::Text => print(&format!("{separator}{}", explained.text())),
@@ -105,10 +131,14 @@ impl Judge<'_> {
     }
 
     fn explain_record(&self, record: &Record<'_>, owner: &str) -> Explained {
-        let verdict = self.policy.judge(record, owner);
+        let Loaded { policy, keys, .. } = &self.loaded;
+        let verdict = policy.judge(record, owner);
         let mut incident = incident(record, owner, &verdict);
-        incident.add_watches(&self.policy.watches_on(record, owner));
-        let changes = Changes { args: &self.args.policy, policy: &self.policy, keys: &self.keys };
+        incident.add_watches(&policy.watches_on(record, owner));
+        let changes = match self.args.brief {
+            true => Vec::new(),
+            false => Changes(&self.loaded).that_turn(record, owner, &verdict, &incident, now()),
+        };
         Explained {
             title: match verdict {
                 Verdict::Reject => NO_RECORD.to_owned(),
@@ -117,17 +147,19 @@ impl Judge<'_> {
                 }
                 _ => prose::incident_title(&incident),
             },
+            place: String::new(),
             source_ip: incident.source_ips.words.first().cloned(),
             user_agent: incident.user_agents.words.first().cloned(),
-            account: incident.account.clone(),
+            account_name: policy.account_name(&incident.account).map(harmless),
+            account: incident.account,
             time: incident.first,
             event_id: record.event_id.as_deref().map(harmless),
-            policy: self.policy.version().to_string(),
+            policy: policy.version().to_string(),
             verdict: verdict.as_str(),
             reason: verdict.reason(),
             severity: severity(&verdict).map(Severity::as_str),
-            explanation: self.policy.explain(&self.keys, record, owner),
-            changes: changes.that_turn(record, owner, &verdict, &incident, now()),
+            explanation: policy.explain(keys, record, owner),
+            changes,
         }
         .made_harmless()
     }
@@ -154,7 +186,10 @@ fn incident(record: &Record<'_>, owner: &str, verdict: &Verdict) -> Incident {
 #[derive(Serialize)]
 struct Explained {
     title: String,
+    /// Where it was read.
+    place: String,
     account: String,
+    account_name: Option<String>,
     time: Option<Timestamp>,
     event_id: Option<String>,
     source_ip: Option<String>,
@@ -179,7 +214,9 @@ impl Explained {
         };
         Explained {
             title: NO_RECORD.to_owned(),
+            place: String::new(),
             account: String::new(),
+            account_name: None,
             time: None,
             event_id: None,
             source_ip: None,
@@ -242,7 +279,7 @@ impl Explained {
     /// `ALERT, high: mutating-call; root called ec2:RunInstances in eu-north-1; eu-north-1 is ...`.
     fn line(&self) -> String {
         let (verdict, title) = (self.verdict_in_words(), &self.title);
-        format!("{verdict}; {title}; {}", self.explanation.because)
+        format!("{verdict}; {title}; {}; {}", self.explanation.because, self.place)
     }
 
     /// Where and when, from where, and by which policy, as far as it is known.
@@ -253,9 +290,13 @@ impl Explained {
         let line = |parts: &[Option<String>]| {
             parts.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
         };
+        let account = match &self.account_name {
+            Some(name) => format!("{} ({name})", self.account),
+            None => self.account.clone(),
+        };
         let lines = [
             line(&[
-                known("account", Some(&self.account)),
+                known("account", Some(&account)),
                 self.time.map(|time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
                 known("eventID", self.event_id.as_deref()),
             ]),
@@ -263,7 +304,7 @@ impl Explained {
                 known("from", self.source_ip.as_deref()),
                 known("with", self.user_agent.as_deref()),
             ]),
-            line(&[known("judged by policy", Some(&self.policy))]),
+            line(&[Some(self.place.clone()), known("judged by policy", Some(&self.policy))]),
         ];
         lines.into_iter().filter(|line| !line.is_empty()).collect()
     }

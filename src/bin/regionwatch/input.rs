@@ -7,82 +7,87 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use regionwatch::alert::text::clean;
 use regionwatch::policy::{Keys, Patterns, Policy, PolicyFaults, PolicyFile};
+use toml_writer::ToTomlValue as _;
 use walkdir::WalkDir;
 
 use crate::output::complain;
 
 /// Which policy judges.
-#[derive(Args, Clone)]
+#[derive(Args)]
 pub struct PolicyArgs {
     /// A policy file; without it the default policy judges
     #[arg(long, value_name = "FILE")]
-    policy: Option<PathBuf>,
+    pub policy: Option<PathBuf>,
     /// Approved regions, overriding the policy's: codes or globs such as us-east-1,eu-*
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     approved_regions: Vec<String>,
 }
 
 impl PolicyArgs {
-    /// The policy, or all that is wrong with it.
-    pub fn load(&self) -> Result<Policy, String> {
-        let policy = in_words(Policy::compile(&self.files()?))?;
-        Ok(match self.approved()? {
+    /// Reads the policy, once: what is named may be a pipe, or may be about to change.
+    pub fn load(&self) -> Result<Loaded, String> {
+        let mut files = vec![in_words(PolicyFile::embedded())?];
+        if let Some(path) = &self.policy {
+            let name = name(path);
+            let bytes = std::fs::read(path).map_err(|error| format!("{name}: {error}"))?;
+            let text = String::from_utf8(bytes).map_err(|error| {
+                let at = error.utf8_error().valid_up_to();
+                format!("{name}: byte {at} is no UTF-8: a policy is a text in TOML")
+            })?;
+            files.push(in_words(PolicyFile::parse(&name, &text))?);
+        }
+        let approved = match self.approved_regions.as_slice() {
+            [] => None,
+            codes => {
+                Some(Patterns::regions(codes).map_err(|f| format!("--approved-regions: {f}"))?)
+            }
+        };
+        Loaded::new(files, approved)
+    }
+}
+
+/// A policy that was read, and what it is made of.
+pub struct Loaded {
+    /// What judges.
+    pub policy: Policy,
+    /// What it says key by key, and where.
+    pub keys: Keys,
+    /// `--approved-regions` stands in the place of what a file says.
+    pub overrides_regions: bool,
+    /// The default policy, then the user's file.
+    files: Vec<PolicyFile>,
+    /// `--approved-regions`, as a file above the others.
+    above: Option<PolicyFile>,
+}
+
+impl Loaded {
+    fn new(files: Vec<PolicyFile>, approved: Option<Patterns>) -> Result<Self, String> {
+        let policy = in_words(Policy::compile(&files.iter().collect::<Vec<_>>()))?;
+        let above = approved.as_ref().map(|codes| {
+            let codes: Vec<String> = codes.iter().map(|code| code.as_str().to_owned()).collect();
+            let text = format!("approved_regions = {}", codes.to_toml_value());
+            in_words(PolicyFile::parse("--approved-regions", &text))
+        });
+        let above = above.transpose()?;
+        let keys = in_words(Keys::in_force(&files.iter().chain(&above).collect::<Vec<_>>()))?;
+        let overrides_regions = approved.is_some();
+        let policy = match approved {
             Some(approved) => policy.with_approved_regions(approved),
             None => policy,
-        })
-    }
-
-    /// What the policy says key by key, and where it says so.
-    pub fn keys(&self) -> Result<Keys, String> {
-        let mut files = self.files()?;
-        files.extend(self.override_file()?);
-        in_words(Keys::in_force(&files))
+        };
+        Ok(Loaded { policy, keys, overrides_regions, files, above })
     }
 
     /// The policy after one more change.
     pub fn changed(&self, toml: &str) -> Result<Policy, String> {
-        let mut files = self.files()?;
-        files.extend(self.override_file()?);
-        files.push(in_words(PolicyFile::parse("the change", toml))?);
-        in_words(Policy::compile(&files))
+        let change = in_words(PolicyFile::parse("the change", toml))?;
+        let files = self.files.iter().chain(&self.above).chain([&change]);
+        in_words(Policy::compile(&files.collect::<Vec<_>>()))
     }
 
-    /// The default policy, and the user's file where one is named.
-    pub fn files(&self) -> Result<Vec<PolicyFile>, String> {
-        let mut files = vec![in_words(PolicyFile::embedded())?];
-        if let Some(path) = &self.policy {
-            let name = name(path);
-            let text = std::fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
-            files.push(in_words(PolicyFile::parse(&name, &text))?);
-        }
-        Ok(files)
-    }
-
-    /// The user's file.
-    pub fn path(&self) -> Option<&Path> {
-        self.policy.as_deref()
-    }
-
-    /// Whether `--approved-regions` stands in the place of what a file says.
-    pub fn overrides_regions(&self) -> bool {
-        !self.approved_regions.is_empty()
-    }
-
-    fn approved(&self) -> Result<Option<Patterns>, String> {
-        if self.approved_regions.is_empty() {
-            return Ok(None);
-        }
-        let approved = Patterns::regions(&self.approved_regions);
-        approved.map(Some).map_err(|faults| format!("--approved-regions: {faults}"))
-    }
-
-    /// `--approved-regions` as a file that stands above the others.
-    fn override_file(&self) -> Result<Option<PolicyFile>, String> {
-        let Some(approved) = self.approved()? else { return Ok(None) };
-        let codes: Vec<String> =
-            approved.iter().map(|code| format!("{:?}", code.as_str())).collect();
-        let text = format!("approved_regions = [{}]", codes.join(", "));
-        in_words(PolicyFile::parse("--approved-regions", &text)).map(Some)
+    /// The user's file, else the default policy.
+    pub fn last(&self) -> Option<&PolicyFile> {
+        self.files.last()
     }
 }
 

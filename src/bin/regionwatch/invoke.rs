@@ -63,7 +63,7 @@ fn publish_to(_: Topic, _: &Args) -> Result<Done, String> {
 const TIME: SignedDuration = SignedDuration::from_secs(60);
 
 async fn invoke_all<P: Publish>(args: &Args, publish: &P) -> Result<Done, String> {
-    let policy = args.policy.load()?;
+    let policy = args.policy.load()?.policy;
     let ledger = InMemoryLedger::new(SignedDuration::from_mins(60));
     let handler = Handler { policy: &policy, ledger: &ledger, publish, limits: Limits::default() };
     let (mut alerts, mut faults) = (0, 0);

@@ -8,7 +8,7 @@ use regionwatch::record::Record;
 use regionwatch::source::{self, Item};
 
 use crate::Done;
-use crate::input::{Input, PolicyArgs};
+use crate::input::{Input, Loaded, PolicyArgs};
 use crate::output::{complain, plural, print};
 
 /// What to do with a policy.
@@ -29,11 +29,11 @@ pub fn run(command: &Command) -> Result<Done, String> {
 }
 
 fn show(args: &PolicyArgs) -> Result<Done, String> {
-    let version = args.load()?.version().to_string();
-    let keys = args.keys()?;
+    let Loaded { policy, keys, .. } = args.load()?;
     print(&format!(
-        "# The policy in force, version {version}. What has no place behind it comes from the\n\
+        "# The policy in force, version {}. What has no place behind it comes from the\n\
          # default policy.\n{}",
+        policy.version(),
         keys.to_toml().trim_end()
     ))?;
     Ok(Done::Fine)
@@ -41,20 +41,20 @@ fn show(args: &PolicyArgs) -> Result<Done, String> {
 
 /// Says all that is to be said of a policy. Only a fault or an example gone wrong makes it bad.
 fn check(args: &PolicyArgs) -> Result<Done, String> {
-    let policy = args.load()?;
-    let keys = args.keys()?;
+    let loaded = args.load()?;
+    let Loaded { policy, keys, .. } = &loaded;
     for remark in keys.remarks(now()) {
         complain(&remark.to_string());
     }
-    let files = args.files()?;
-    let examples = files.last().map(PolicyFile::examples).into_iter().flatten();
-    let folder = args.path().and_then(Path::parent).unwrap_or(Path::new(""));
+    let folder = args.policy.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
     let mut counts = Counts::default();
-    for (place, example) in examples {
-        counts.add(try_example(&policy, folder, place, example));
+    for (place, example) in loaded.last().map(PolicyFile::examples).into_iter().flatten() {
+        counts.add(try_example(policy, folder, place, example));
     }
-    let name = args.path().map_or_else(|| "the default policy".to_owned(), crate::input::name);
-    print(&format!("{name} is sound: version {}; {}", policy.version(), keys.summary()))?;
+    let name = args.policy.as_deref();
+    let name = name.map_or_else(|| "the default policy".to_owned(), crate::input::name);
+    let judged = if counts.wrong == 0 { "is sound" } else { "can be used, but see its examples" };
+    print(&format!("{name} {judged}: version {}; {}", policy.version(), keys.summary()))?;
     print(&counts.in_words())?;
     Ok(if counts.wrong > 0 { Done::BadInput } else { Done::Fine })
 }

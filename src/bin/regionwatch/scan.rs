@@ -38,7 +38,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Done, String> {
-    let policy = args.policy.load()?;
+    let policy = args.policy.load()?.policy;
     let (inputs, mut faults) = Input::list(&args.paths);
     let mut scan = Scan { triage: Triage::new(&policy), decisions: args.decisions, broken: None };
     let mut files = 0;
