@@ -25,5 +25,6 @@ mod oracle;
 mod policy;
 mod properties;
 mod samples;
+mod simulation;
 mod standing;
 mod template;
