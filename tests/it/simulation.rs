@@ -75,6 +75,9 @@ struct Payload {
     users: BTreeSet<String>,
 }
 
+/// A container at work: what becomes of each payload that it is given.
+type Running<'w> = Pin<Box<dyn Future<Output = Vec<(usize, End)>> + 'w>>;
+
 /// What became of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -118,7 +121,7 @@ impl<'p> World<'p> {
             let share: Vec<usize> = share.copied().collect();
             (container, share)
         });
-        let mut running: Vec<Pin<Box<dyn Future<Output = Vec<(usize, End)>> + '_>>> = Vec::new();
+        let mut running: Vec<Running<'_>> = Vec::new();
         for (container, share) in shares {
             let ledger = ledgers.get(container).unwrap();
             running.push(Box::pin(async move {
