@@ -28,5 +28,6 @@ mod principal;
 mod properties;
 mod samples;
 mod schema;
+mod simulation;
 mod standing;
 mod template;

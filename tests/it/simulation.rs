@@ -1,0 +1,382 @@
+//! Nothing is lost: thousands of worlds in which everything goes wrong that can.
+//!
+//! A world has payloads, one or two containers that run at the same time, a store of items for the
+//! ledger and a topic. Each invocation is a future that is polled in turns with the others; between
+//! two polls it may crash. Lambda sends what failed twice more, then keeps it; CloudWatch Logs may
+//! deliver a payload twice. All of it follows from the world's seed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
+
+use jiff::{SignedDuration, Timestamp};
+use regionwatch::alert::{Formats, Message};
+use regionwatch::handler::{Handler, Invocation, Limits};
+use regionwatch::ledger::{Item, Items, LedgerError, SharedLedger, Write, Written};
+use regionwatch::policy::Policy;
+use regionwatch::publish::{Publish, PublishError};
+use serde_json::{Value, json};
+
+use crate::handler::pack;
+
+const WORLDS: u64 = 1000;
+
+/// Attempts of an invocation (Lambda guide, "Retry behavior": two retries).
+const ATTEMPTS: u32 = 3;
+
+#[test]
+fn nothing_is_lost_in_any_world() {
+    let policy = Policy::embedded().unwrap();
+    let mut told = 0;
+    for seed in 0..WORLDS {
+        told += World::new(seed, Faults::Many, &policy).run();
+    }
+    assert!(told > WORLDS, "{told} messages: the worlds are empty");
+}
+
+#[test]
+fn nothing_is_told_twice_for_the_same_cause_where_nothing_goes_wrong() {
+    let policy = Policy::embedded().unwrap();
+    for seed in 0..WORLDS {
+        let world = World::new(seed, Faults::None, &policy);
+        world.run();
+        let mut causes = BTreeSet::new();
+        for alert in world.topic.accepted() {
+            for incident in incidents_of(&alert) {
+                let cause = alert["follow_up"]["causes"].to_string();
+                let once = causes.insert((incident.clone(), cause.clone()));
+                assert!(once, "world {seed}: {incident} is told twice for {cause}");
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Faults {
+    None,
+    Many,
+}
+
+struct World<'p> {
+    seed: u64,
+    chance: Chance,
+    faults: Faults,
+    store: Store,
+    topic: Topic,
+    policy: &'p Policy,
+    payloads: Vec<Payload>,
+}
+
+struct Payload {
+    bytes: Vec<u8>,
+    /// The users in it, by whose ARN its incidents are told apart.
+    users: BTreeSet<String>,
+}
+
+/// A container at work: what becomes of each payload that it is given.
+type Running<'w> = Pin<Box<dyn Future<Output = Vec<(usize, End)>> + 'w>>;
+
+/// What became of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Handled,
+    /// It failed every attempt; the on-failure destination has it.
+    Kept,
+}
+
+impl<'p> World<'p> {
+    fn new(seed: u64, faults: Faults, policy: &'p Policy) -> Self {
+        let chance = Chance::of(seed);
+        let payloads = (0..=chance.below(4)).map(|n| Payload::any(&chance, n)).collect();
+        World {
+            seed,
+            faults,
+            store: Store { chance: Chance::of(!seed), faults, items: Mutex::default() },
+            topic: Topic { chance: Chance::of(seed ^ 0xABCD), faults, accepted: Mutex::default() },
+            policy,
+            payloads,
+            chance,
+        }
+    }
+
+    /// Runs the world to its end, checks it, and says how many messages were accepted.
+    fn run(&self) -> u64 {
+        let containers = match self.faults {
+            Faults::None => 1,
+            Faults::Many => 1 + self.chance.below(2),
+        };
+        let ledgers: Vec<_> = (0..containers)
+            .map(|_| SharedLedger::new(&self.store, SignedDuration::from_hours(10)))
+            .collect();
+        let mut deliveries: Vec<usize> = (0..self.payloads.len()).collect();
+        if self.chance.one_in(3) {
+            deliveries.push(0);
+        }
+        let mut ends = Vec::new();
+        // Each container handles its share, all of them at the same time.
+        let shares = (0..containers).map(|container| {
+            let share = deliveries.iter().filter(move |n| *n % containers == container);
+            let share: Vec<usize> = share.copied().collect();
+            (container, share)
+        });
+        let mut running: Vec<Running<'_>> = Vec::new();
+        for (container, share) in shares {
+            let ledger = ledgers.get(container).unwrap();
+            running.push(Box::pin(async move {
+                let mut ends = Vec::new();
+                for payload in share {
+                    ends.push((payload, self.deliver(payload, ledger).await));
+                }
+                ends
+            }));
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        while !running.is_empty() {
+            let next = self.chance.below(running.len());
+            if let Poll::Ready(some) = running[next].as_mut().poll(&mut context) {
+                ends.extend(some);
+                drop(running.remove(next));
+            }
+        }
+        self.check(&ends);
+        self.topic.accepted().len() as u64
+    }
+
+    /// As Lambda does: again after an error, and after the last one to the side.
+    async fn deliver(&self, payload: usize, ledger: &SharedLedger<&Store>) -> End {
+        for attempt in 0..ATTEMPTS {
+            if self.invoke(payload, attempt, ledger).await.is_ok() {
+                return End::Handled;
+            }
+        }
+        End::Kept
+    }
+
+    /// One invocation, which may crash between any two of its steps.
+    async fn invoke(
+        &self,
+        payload: usize,
+        attempt: u32,
+        ledger: &SharedLedger<&Store>,
+    ) -> Result<(), ()> {
+        // A digest says of no incident in it why it is told.
+        let max_messages = match self.faults {
+            Faults::None => 25,
+            Faults::Many => 2 + self.chance.below(3),
+        };
+        let limits = Limits { max_messages, ..Limits::default() };
+        let handler = Handler {
+            policy: self.policy,
+            ledger,
+            publish: &self.topic,
+            formats: Formats::default(),
+            limits,
+        };
+        let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
+        let now = now + SignedDuration::from_mins(i64::from(attempt));
+        let deadline = now + SignedDuration::from_secs(60);
+        let id = format!("request-{payload}");
+        let invocation = Invocation { id: &id, now, deadline };
+        let bytes = &self.payloads[payload].bytes;
+        let mut handling = pin!(handler.handle(bytes, &invocation));
+        let mut steps_left = match self.faults == Faults::Many && self.chance.one_in(4) {
+            true => self.chance.below(12),
+            false => usize::MAX,
+        };
+        let handled = poll_fn(|context| {
+            if steps_left == 0 {
+                return Poll::Ready(None);
+            }
+            steps_left -= 1;
+            handling.as_mut().poll(context).map(Some)
+        });
+        let Some((summary, outcome)) = handled.await else { return Err(()) };
+        assert_eq!(summary.entries, summary.alerts + summary.ignored + summary.rejected);
+        assert_eq!(summary.ignored, summary.ignored_by.values().sum::<u64>());
+        assert!(summary.incidents >= summary.told + summary.held, "world {}", self.seed);
+        outcome.map_err(drop)
+    }
+
+    /// Whoever is in a payload that was handled was told, at least once.
+    fn check(&self, ends: &[(usize, End)]) {
+        let told: BTreeSet<String> = self.topic.accepted().iter().flat_map(incidents_of).collect();
+        let ids = self.ids();
+        for (payload, end) in ends {
+            let Payload { users, .. } = &self.payloads[*payload];
+            let untold = users.iter().filter(|user| !told.contains(&ids[*user]));
+            let untold: Vec<&String> = untold.collect();
+            let fine = *end == End::Kept || untold.is_empty();
+            assert!(fine, "world {}: {untold:?} of payload {payload} was never told", self.seed);
+        }
+        if self.faults == Faults::None {
+            assert!(ends.iter().all(|(_, end)| *end == End::Handled), "world {}", self.seed);
+        }
+    }
+
+    /// The id of each user's incident.
+    fn ids(&self) -> BTreeMap<String, String> {
+        let mut ids = BTreeMap::new();
+        for user in self.payloads.iter().flat_map(|payload| &payload.users) {
+            let mut triage = regionwatch::triage::Triage::new(self.policy);
+            let record = call(user, "RunInstances");
+            let record = regionwatch::record::Record::parse(&record).unwrap();
+            triage.take_record(&record, "111122223333", "");
+            ids.insert(user.clone(), triage.finish().incidents.remove(0).id);
+        }
+        ids
+    }
+}
+
+impl Payload {
+    fn any(chance: &Chance, number: usize) -> Self {
+        let mut users = BTreeSet::new();
+        let mut records = Vec::new();
+        for n in 0..=chance.below(12) {
+            let user = format!("user-{}", chance.below(8));
+            let names = ["RunInstances", "CreateTags", "StopInstances", "DescribeInstances"];
+            let name = names[chance.below(names.len())];
+            if name != "DescribeInstances" {
+                users.insert(user.clone());
+            }
+            records.push(call(&user, name).replace("EVENT", &format!("{number}-{n}")));
+        }
+        Payload { bytes: pack(&records), users }
+    }
+}
+
+fn call(user: &str, name: &str) -> String {
+    json!({
+        "eventSource": "ec2.amazonaws.com", "eventName": name, "awsRegion": "eu-west-3",
+        "eventID": "EVENT", "eventTime": "2026-11-23T11:59:00Z",
+        "recipientAccountId": "111122223333",
+        "userIdentity": {"type": "IAMUser", "userName": user,
+            "arn": format!("arn:aws:iam::111122223333:user/{user}")},
+    })
+    .to_string()
+}
+
+/// The incidents that an alert tells.
+fn incidents_of(alert: &Value) -> Vec<String> {
+    let id = |value: &Value| value["id"].as_str().unwrap().to_owned();
+    match alert["list"].as_array() {
+        Some(list) => list.iter().map(id).collect(),
+        None => vec![id(alert)],
+    }
+}
+
+/// The ledger's items, in a store that is slow, conflicts, and fails before or after it wrote.
+struct Store {
+    chance: Chance,
+    faults: Faults,
+    items: Mutex<HashMap<String, Item>>,
+}
+
+impl Store {
+    fn put(&self, write: Write<'_>) -> Written {
+        let mut items = self.items.lock().unwrap();
+        let stands = items.get(write.incident).cloned();
+        if stands.as_ref().map(|item| item.version.as_str()) != write.replaces {
+            return Written::Conflict(stands);
+        }
+        items.insert(write.incident.to_owned(), write.item.clone());
+        Written::Done
+    }
+}
+
+impl Items for &Store {
+    async fn write(&self, write: Write<'_>) -> Result<Written, LedgerError> {
+        steps(1 + self.chance.below(2)).await;
+        let fails = self.faults == Faults::Many && self.chance.one_in(8);
+        if fails && self.chance.one_in(2) {
+            return Err(LedgerError("down".to_owned()));
+        }
+        let written = self.put(write);
+        steps(self.chance.below(2)).await;
+        if fails { Err(LedgerError("no answer".to_owned())) } else { Ok(written) }
+    }
+
+    async fn wait(&self, conflicts: u32) {
+        steps(conflicts as usize).await;
+    }
+}
+
+/// The topic: it takes messages one after the other, or refuses them, or takes them and says no.
+struct Topic {
+    chance: Chance,
+    faults: Faults,
+    accepted: Mutex<Vec<Value>>,
+}
+
+impl Topic {
+    fn accepted(&self) -> Vec<Value> {
+        self.accepted.lock().unwrap().clone()
+    }
+
+    fn take(&self, message: &Message) {
+        let alert = serde_json::from_str(&message.json()).unwrap();
+        self.accepted.lock().unwrap().push(alert);
+    }
+}
+
+impl Publish for Topic {
+    async fn publish(&self, messages: &[Message], _: Timestamp) -> Vec<Result<(), PublishError>> {
+        let mut fates = Vec::new();
+        for message in messages {
+            steps(self.chance.below(2)).await;
+            let fault = match self.faults {
+                Faults::None => 9,
+                Faults::Many => self.chance.below(10),
+            };
+            match fault {
+                0 => fates.push(Err(PublishError::Transient("throttled".to_owned()))),
+                1 => fates.push(Err(PublishError::Permanent("denied".to_owned()))),
+                2 => {
+                    self.take(message);
+                    fates.push(Err(PublishError::Transient("no answer".to_owned())));
+                }
+                // The rest of the batch has no fate at all.
+                3 if self.chance.one_in(4) => break,
+                _ => {
+                    self.take(message);
+                    fates.push(Ok(()));
+                }
+            }
+        }
+        fates
+    }
+}
+
+/// Lets the others run so many times.
+async fn steps(mut left: usize) {
+    poll_fn(|_| match left {
+        0 => Poll::Ready(()),
+        _ => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// Chance that repeats itself (Marsaglia, "Xorshift RNGs").
+struct Chance(Mutex<u64>);
+
+impl Chance {
+    fn of(seed: u64) -> Self {
+        Chance(Mutex::new(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1))
+    }
+
+    fn below(&self, bound: usize) -> usize {
+        let mut state = self.0.lock().unwrap();
+        *state ^= *state << 13;
+        *state ^= *state >> 7;
+        *state ^= *state << 17;
+        usize::try_from(*state >> 16).unwrap() % bound
+    }
+
+    fn one_in(&self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+}
