@@ -297,6 +297,10 @@ impl Items for &Store {
         if fails { Err(LedgerError("no answer".to_owned())) } else { Ok(written) }
     }
 
+    fn is_past(&self, _: Timestamp) -> bool {
+        self.faults == Faults::Many && self.chance.one_in(30)
+    }
+
     async fn wait(&self, conflicts: u32) {
         steps(conflicts as usize).await;
     }
