@@ -143,18 +143,20 @@ impl Keys {
     }
 
     fn rule_ids(&self) -> Vec<&str> {
-        let globals = self.globals.iter().map(|rule| rule.value.rule_id());
-        let watches = self.watches.iter().map(|rule| rule.value.rule_id());
-        let exempts = self.exempts.iter().map(|rule| rule.value.rule_id());
-        globals.chain(watches).chain(exempts).collect()
+        self.rules().map(|(_, id, _)| id).collect()
     }
 
     /// Where a rule stands that is in force.
     pub fn place_of(&self, id: &str) -> Option<&Place> {
-        let watches = self.watches.iter().map(|at| (at.value.rule_id(), &at.place));
-        let exempts = self.exempts.iter().map(|at| (at.value.rule_id(), &at.place));
-        let globals = self.globals.iter().map(|at| (at.value.rule_id(), &at.place));
-        watches.chain(exempts).chain(globals).find(|(known, _)| *known == id).map(|found| found.1)
+        self.rules().find(|(_, known, _)| *known == id).map(|(_, _, place)| place)
+    }
+
+    /// Every rule: its kind, its id, its place.
+    fn rules(&self) -> impl Iterator<Item = (&'static str, &str, &Place)> {
+        let globals = self.globals.iter().map(|at| ("global", at.value.rule_id(), &at.place));
+        let watches = self.watches.iter().map(|at| ("watch", at.value.rule_id(), &at.place));
+        let exempts = self.exempts.iter().map(|at| ("exempt", at.value.rule_id(), &at.place));
+        globals.chain(watches).chain(exempts)
     }
 }
 
@@ -207,10 +209,7 @@ impl Faults {
         let mut kinds: BTreeMap<&str, &str> = BTreeMap::new();
         for PolicyFile { keys, .. } in files {
             let mut in_file: BTreeMap<&str, &Place> = BTreeMap::new();
-            let globals = keys.globals.iter().map(|at| ("global", at.value.rule_id(), &at.place));
-            let watches = keys.watches.iter().map(|at| ("watch", at.value.rule_id(), &at.place));
-            let exempts = keys.exempts.iter().map(|at| ("exempt", at.value.rule_id(), &at.place));
-            let mut rules: Vec<_> = globals.chain(watches).chain(exempts).collect();
+            let mut rules: Vec<_> = keys.rules().collect();
             rules.sort_by_key(|(_, _, place)| *place);
             for (kind, id, place) in rules {
                 if let Some(first) = in_file.insert(id, place) {

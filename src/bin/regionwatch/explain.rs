@@ -11,10 +11,10 @@ use regionwatch::record::Record;
 use regionwatch::source::{self, Item};
 use serde::Serialize;
 
-use crate::Done;
 use crate::changes::{Change, Changes};
 use crate::input::{Input, Loaded, PolicyArgs};
 use crate::output::{Format, complain, print};
+use crate::{Done, now};
 
 /// Arguments of `explain`.
 #[derive(clap::Args)]
@@ -329,9 +329,4 @@ fn line(step: &Step) -> String {
 
 fn harmless(text: &str) -> String {
     clean(text, LONGEST_SEEN)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the binary owns the clock")]
-fn now() -> Timestamp {
-    Timestamp::now()
 }

@@ -11,9 +11,9 @@ use regionwatch::ledger::InMemoryLedger;
 use regionwatch::metrics::Summary;
 use regionwatch::publish::{Publish, PublishError};
 
-use crate::Done;
 use crate::input::{PolicyArgs, name};
 use crate::output::{Format, complain, counts, plural, print, print_message};
+use crate::{Done, now};
 
 /// Arguments of `invoke`.
 #[derive(clap::Args)]
@@ -136,9 +136,4 @@ impl Publish for Printer {
         let print = |message| print_message(message, self.format).map_err(PublishError::Permanent);
         ready(messages.iter().map(print).collect())
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the binary owns the clock")]
-fn now() -> Timestamp {
-    Timestamp::now()
 }

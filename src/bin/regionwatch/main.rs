@@ -14,6 +14,7 @@ mod scan;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use jiff::Timestamp;
 
 /// Alerts on AWS activity in regions that nobody approved, read-only calls excepted.
 #[derive(Parser)]
@@ -76,4 +77,9 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the binary owns the clock")]
+fn now() -> Timestamp {
+    Timestamp::now()
 }

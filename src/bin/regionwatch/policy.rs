@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
 use regionwatch::policy::{Example, ExampleRecords, Place, Policy, PolicyFile, Verdict};
 use regionwatch::record::Record;
 use regionwatch::source::{self, Item};
 
-use crate::Done;
 use crate::input::{Input, Loaded, PolicyArgs};
 use crate::output::{complain, plural, print};
+use crate::{Done, now};
 
 /// What to do with a policy.
 #[derive(clap::Subcommand)]
@@ -140,9 +139,4 @@ fn judge_file(
 
 fn verdict(policy: &Policy, text: &str) -> Verdict {
     Record::parse(text).map_or(Verdict::Reject, |record| policy.judge(&record, ""))
-}
-
-#[expect(clippy::disallowed_methods, reason = "the binary owns the clock")]
-fn now() -> Timestamp {
-    Timestamp::now()
 }

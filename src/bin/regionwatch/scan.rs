@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use jiff::Timestamp;
 use regionwatch::alert::text::clean;
 use regionwatch::alert::{Alert, Context, Incident, Rejects};
 use regionwatch::envelope::Reject;
@@ -13,9 +12,9 @@ use regionwatch::source::{self, Item};
 use regionwatch::triage::{Triage, Triaged};
 use serde::Serialize;
 
-use crate::Done;
 use crate::input::{Input, PolicyArgs};
 use crate::output::{Format, complain, counts, plural, print};
+use crate::{Done, now};
 
 /// Arguments of `scan`.
 #[derive(clap::Args)]
@@ -277,9 +276,4 @@ impl<'a> Report<'a> {
             incidents: triaged.incidents.iter().map(alert).collect(),
         }
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the binary owns the clock")]
-fn now() -> Timestamp {
-    Timestamp::now()
 }
