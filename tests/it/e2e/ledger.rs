@@ -99,8 +99,10 @@ fn what_is_new_is_told_by_whichever_process_sees_it() {
         json!(["watch trail-tampering", "new calls cloudtrail:StopLogging", "graver than high"]);
     let expected = [
         Value::Null,
-        json!({"causes": ["new calls ec2:StopInstances"], "held": 1, "total": 3}),
-        json!({"causes": tampering, "held": 1, "total": 5}),
+        json!({"causes": ["new calls ec2:StopInstances"], "held": 1, "total": 3,
+            "held_calls": [{"name": "ec2:RunInstances", "count": 1}]}),
+        json!({"causes": tampering, "held": 1, "total": 5,
+            "held_calls": [{"name": "ec2:StopInstances", "count": 1}]}),
     ];
     assert_eq!(follow_ups, expected);
 }
