@@ -1,6 +1,6 @@
 //! End to end: the function's own binary between a Runtime API and an SNS topic.
 //!
-//! [`deliver`], [`fates`], [`faults`], [`ledger`], [`reload`], [`memory`] and [`cargo_lambda`] are the
+//! [`deliver`], [`subscribers`], [`fates`], [`faults`], [`ledger`], [`reload`], [`memory`] and [`cargo_lambda`] are the
 //! tests. They stand on [`function`] (the binary as a child), [`runtime_api`] (what Lambda is to it),
 //! [`moto`] (SNS, SQS, SSM, DynamoDB, Kinesis and CloudWatch Logs on this machine), [`http`] (for
 //! servers of our own) and [`tools`] (what `make build` left, and how a server ends with the test).
@@ -19,4 +19,5 @@ mod memory;
 mod moto;
 mod reload;
 mod runtime_api;
+mod subscribers;
 mod tools;
