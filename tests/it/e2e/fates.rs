@@ -125,14 +125,47 @@ fn what_fails_again_and_again_fails_the_invocation_and_the_replay_tells_the_rest
     assert_eq!((&replay.line["told"], &replay.line["held"]), (&json!(1), &json!(2)));
 }
 
+/// SNS API Reference, "PublishBatch": at most ten messages, and 256 KiB of all of them.
 #[test]
-fn a_key_that_refuses_is_named_and_not_tried_again() {
-    let (endpoint, requests) = sns(|_, _| refusal("KMSAccessDenied"));
-    let Some(mut function) = function(&endpoint) else { return };
-    let fault = function.invoke(&three_incidents()).outcome.unwrap_err();
-    assert_eq!(fault.kind, "PublishRefused");
-    assert!(fault.message.contains("kms:GenerateDataKey"), "{}", fault.message);
-    assert_eq!(requests.try_iter().count(), 1);
+fn batches_keep_to_the_limits_of_sns() {
+    let (sizes, seen) = channel();
+    let address = http::serve(move |request| {
+        let ids = entry_ids(&request);
+        sizes.send((ids.len(), size(&request))).ok();
+        Some(fates(&ids, &[]))
+    });
+    let Some(mut function) = function(&format!("http://{address}")) else { return };
+    let wordy = |user: u32| {
+        let names =
+            (0..40).map(|n| format!("arn:aws:ec2:eu-west-3::{user}-{n}-{}", "x".repeat(200)));
+        let names: Vec<String> = names.collect();
+        json!({"eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
+            "awsRegion": "eu-west-3", "userIdentity": {"arn": format!("arn:{user}")},
+            "resources": names.iter().map(|arn| json!({"ARN": arn})).collect::<Vec<_>>()})
+        .to_string()
+    };
+    let brief = |user: u32| wordy(user).replace(&"x".repeat(200), "");
+    let calls: Vec<String> = (0..8).map(wordy).chain((8..24).map(brief)).collect();
+    assert_eq!(function.invoke(&pack(&calls)).outcome.unwrap()["messages"], 24);
+    let batches: Vec<(usize, usize)> = seen.try_iter().collect();
+    assert_eq!(batches.iter().map(|(messages, _)| messages).sum::<usize>(), 24);
+    assert!(batches.iter().all(|(messages, bytes)| *messages <= 10 && *bytes <= 256 * 1024));
+    let fullest = |limit: usize, of: fn(&(usize, usize)) -> usize| {
+        batches.iter().map(of).max().is_some_and(|most| most * 10 > limit * 7)
+    };
+    assert!(fullest(256 * 1024, |batch| batch.1), "{batches:?}: no batch comes near 256 KiB");
+    assert!(fullest(10, |batch| batch.0), "{batches:?}: no batch comes near ten messages");
+}
+
+/// Bytes of the messages and their attributes in a request of the query protocol.
+fn size(request: &Request) -> usize {
+    let form = String::from_utf8(request.body.clone()).unwrap();
+    let counts = |key: &str| {
+        [".Message", ".StringValue", ".DataType", ".Name"].iter().any(|end| key.ends_with(end))
+    };
+    let pairs = form.split('&').filter_map(|pair| pair.split_once('='));
+    let values = pairs.filter(|(key, _)| counts(key)).map(|(_, value)| value);
+    values.map(|value| value.len() - 2 * value.matches('%').count()).sum()
 }
 
 /// What goes wrong with a whole request.
@@ -241,13 +274,22 @@ fn a_topic_that_does_not_answer_fails_the_invocation_in_time() {
 
 #[test]
 fn what_no_retry_mends_fails_at_once() {
-    for code in ["AuthorizationError", "NotFound", "KMSDisabled", "InvalidParameter"] {
+    for (code, cause) in [
+        ("AuthorizationError", ""),
+        ("NotFound", ""),
+        ("InvalidParameter", ""),
+        ("KMSAccessDenied", "must allow kms:GenerateDataKey and kms:Decrypt"),
+        ("KMSDisabled", "enable it"),
+        ("KMSNotFound", "is gone"),
+    ] {
         let (endpoint, requests) = sns_or_none(move |_, _| Some(refusal(code)));
         let Some(mut function) = function(&endpoint) else { return };
         let invoked = function.invoke(&three_incidents());
         let error = invoked.outcome.unwrap_err();
         assert_eq!(error.kind, "PublishRefused", "{code}");
-        assert!(error.message.contains(code) && error.message.contains(TOPIC), "{}", error.message);
+        for part in [code, cause, TOPIC] {
+            assert!(error.message.contains(part), "{part}: {}", error.message);
+        }
         assert_eq!(requests.try_iter().count(), 1, "{code}");
     }
 }
