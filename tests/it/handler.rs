@@ -277,7 +277,7 @@ fn a_record_delivered_twice_is_told_once() {
 fn the_canonical_line_keeps_its_identities() {
     let (summary, _) = handle(&payload("unreadable"), &ledger(), &Outbox::open());
     let line: Value =
-        serde_json::from_str(&summary.line("request", Timestamp::UNIX_EPOCH, None)).unwrap();
+        serde_json::from_str(&summary.line("request", Timestamp::UNIX_EPOCH)).unwrap();
     assert_eq!(line["request_id"], "request");
     assert_eq!(line["level"], "INFO");
     let count = |key: &str| line[key].as_u64().unwrap();
@@ -306,7 +306,7 @@ fn the_line_says_which_policy_judged_and_how_many_exemptions_are_over() {
         let now: Timestamp = now.parse().unwrap();
         let invocation = Invocation { id: "request", now, deadline: now };
         let (summary, _) = pollster::block_on(handler.handle(&payload("root"), &invocation));
-        serde_json::from_str::<Value>(&summary.line("request", now, None)).unwrap()
+        serde_json::from_str::<Value>(&summary.line("request", now)).unwrap()
     };
     let last_second = line("2026-11-23T23:59:59Z");
     assert_eq!(last_second["policy"], policy.version().digest);
@@ -316,6 +316,6 @@ fn the_line_says_which_policy_judged_and_how_many_exemptions_are_over() {
     assert_eq!(line("2026-11-24T00:00:00Z")["expired_exemptions"], 2);
     assert_eq!(policy.expired("2026-11-24T00:00:00Z".parse().unwrap()), ["over", "last-day"]);
     let (default, _) = handle(&payload("root"), &ledger(), &Outbox::open());
-    let default = default.line("request", "2026-11-23T12:00:00Z".parse().unwrap(), None);
+    let default = default.line("request", "2026-11-23T12:00:00Z".parse().unwrap());
     assert!(!default.contains("policy_version"), "{default}");
 }

@@ -22,6 +22,7 @@ mod house;
 mod judge;
 mod judgement;
 mod ledger;
+mod metrics;
 mod oracle;
 mod policy;
 mod principal;
