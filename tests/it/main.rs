@@ -23,6 +23,7 @@ mod judge;
 mod judgement;
 mod ledger;
 mod metrics;
+mod operations;
 mod oracle;
 mod policy;
 mod principal;
