@@ -154,7 +154,7 @@ fn nothing_is_published_of_a_batch_that_is_damaged_at_its_end() {
     let outbox = Outbox::open();
     let (summary, outcome) = handle(damaged.as_bytes(), &ledger(), &outbox);
     assert_eq!(outcome.unwrap_err().kind(), "DamagedPayload");
-    assert_eq!(summary.entries, 0);
+    assert_eq!((summary.entries, summary.error_type), (0, Some("DamagedPayload")));
     assert!(outbox.alerts().is_empty());
 }
 
@@ -182,10 +182,12 @@ fn a_refusal_names_the_error_that_somebody_must_mend() {
         }))
     });
     let two = pack(&[run_instances("mateo"), run_instances("zhang-wei")]);
-    let (_, outcome) = handle(&two, &ledger(), &outbox);
+    let (summary, outcome) = handle(&two, &ledger(), &outbox);
     let error = outcome.unwrap_err();
     assert_eq!(error.kind(), "PublishRefused");
     assert_eq!(error.to_string(), "2 of 2 messages were not published: no such topic");
+    assert_eq!(summary.error_type, Some("PublishRefused"));
+    assert_eq!(summary.error, Some(error.to_string()));
 }
 
 #[test]

@@ -106,12 +106,14 @@ pub fn command(bootstrap: &Path, runtime_api: &str, settings: &[(&str, &str)]) -
     command
 }
 
-/// The two identities: every entry is counted once, and every ignored one has its reason.
+/// The identities: every entry is counted once, and each has its reason.
 fn adds_up(line: &Value) {
     let count = |key: &str| line[key].as_u64().unwrap();
     assert_eq!(count("entries"), count("alerts") + count("ignored") + count("rejected"), "{line}");
-    let reasons = line["ignored_by"].as_object().unwrap().values();
-    assert_eq!(count("ignored"), reasons.map(|n| n.as_u64().unwrap()).sum::<u64>(), "{line}");
+    for (all, reasons) in [("alerts", "alerts_by"), ("ignored", "ignored_by")] {
+        let reasons = line[reasons].as_object().unwrap().values();
+        assert_eq!(count(all), reasons.map(|n| n.as_u64().unwrap()).sum::<u64>(), "{line}");
+    }
 }
 
 /// The metrics are in CloudWatch's format, and those of this line.

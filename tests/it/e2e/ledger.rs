@@ -210,6 +210,8 @@ fn a_table_that_refuses_or_does_not_answer_silences_nothing() {
         assert_eq!(went(&invoked), TOLD_WITHOUT_LEDGER, "{said}");
         let fault = invoked.line["ledger_fault"].as_str().unwrap();
         assert!(fault.contains(said), "{fault}");
+        let took = invoked.line["duration_ms"].as_u64().unwrap();
+        assert!(answer.is_some() || took >= 1_500, "it waited for the table, and took {took} ms");
         drop(hold);
     }
     assert_eq!(topic.take().len(), 4);
