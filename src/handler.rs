@@ -127,6 +127,9 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
     ) -> (Summary, Result<(), HandleError>) {
         let mut summary = Summary::begun(payload, self.policy, invocation.now);
         let outcome = self.run(payload, invocation, &mut summary).await;
+        if let Err(error) = &outcome {
+            summary.failed(error.kind(), error.to_string());
+        }
         (summary, outcome)
     }
 

@@ -1,9 +1,12 @@
 //! What one invocation did: one line for people who search the log, one for CloudWatch's metrics.
+//!
+//! `docs/operations.md` describes every field and every metric; a test holds it to that.
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Number;
 
 use crate::envelope::Batch;
 use crate::ledger::LedgerError;
@@ -60,8 +63,17 @@ pub struct Summary {
     pub payload_bytes: u64,
     /// Size of the inflated batch in bytes.
     pub inflated_bytes: u64,
-    /// Seconds from the oldest alerting record's own time to the invocation.
+    /// Seconds from the oldest alerting record's own time to the invocation; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub detection_delay_seconds: Option<i64>,
+    /// Milliseconds that the invocation took, by the clock of whoever ran it.
+    pub duration_ms: u64,
+    /// The type of the error that failed the invocation, as Lambda reports it; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_type: Option<&'static str>,
+    /// The same error in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 impl Summary {
@@ -103,8 +115,14 @@ impl Summary {
         self.ledger_fault.get_or_insert_with(|| error.to_string());
     }
 
+    /// Says that the invocation failed, and of what.
+    pub fn failed(&mut self, error_type: &'static str, error: String) {
+        self.error_type = Some(error_type);
+        self.error = Some(error);
+    }
+
     /// The canonical line: one JSON object that logs keep per invocation.
-    pub fn line(&self, request_id: &str, now: Timestamp, error: Option<&str>) -> String {
+    pub fn line(&self, request_id: &str, now: Timestamp) -> String {
         #[derive(Serialize)]
         struct Line<'a> {
             timestamp: Timestamp,
@@ -113,114 +131,104 @@ impl Summary {
             request_id: &'a str,
             #[serde(flatten)]
             summary: &'a Summary,
-            error: Option<&'a str>,
         }
-        let level = if error.is_some() { "ERROR" } else { "INFO" };
+        let level = if self.error.is_some() { "ERROR" } else { "INFO" };
         let message = "invocation";
-        let line = Line { timestamp: now, level, message, request_id, summary: self, error };
+        let line = Line { timestamp: now, level, message, request_id, summary: self };
         // Made of strings and numbers, which always have a JSON form.
         serde_json::to_string(&line).unwrap_or_default()
     }
 
     /// The metrics of this function, in a line from which CloudWatch makes them (CloudWatch guide,
-    /// "Embedded metric format specification"). It has no `message`, so none takes it for the
+    /// "Specification: Embedded metric format"). It has no `message`, so none takes it for the
     /// canonical line.
     pub fn metrics_line(&self, function: &str, now: Timestamp) -> String {
-        let values = [
-            ("PolicyErrors", self.policy_errors),
-            ("ExpiredExemptions", self.expired_exemptions),
-            ("LedgerErrors", self.ledger_errors),
-            ("Entries", self.entries),
-            ("Alerts", self.alerts),
-        ];
+        let metrics = self.metrics();
         let line = MetricsLine {
             header: Header {
                 timestamp: now.as_millisecond(),
                 directives: [Directive {
                     namespace: "regionwatch",
                     dimensions: [["FunctionName"]],
-                    metrics: values.map(|(name, _)| Metric { name, unit: "Count" }),
+                    metrics: &metrics,
                 }],
             },
             function_name: function,
-            values: values.into_iter().collect(),
+            values: metrics.iter().map(|metric| (metric.name, &metric.value)).collect(),
         };
         // Made of strings and numbers, which always have a JSON form.
         serde_json::to_string(&line).unwrap_or_default()
     }
-}
 
-/// How many metrics there are.
-const METRICS: usize = 5;
+    /// What somebody may want an alarm on, or a graph over months. CloudWatch has its price for each
+    /// metric, so all else is a field of the canonical line alone. So are reasons, of which there
+    /// are as many as the policy has rules.
+    fn metrics(&self) -> Vec<Metric> {
+        let count = |name, count: u64| Metric { name, unit: Unit::Count, value: count.into() };
+        let bytes = |name, bytes: u64| Metric { name, unit: Unit::Bytes, value: bytes.into() };
+        let delay = |delay: i64| {
+            let (name, value) = ("DetectionDelay", delay.into());
+            Metric { name, unit: Unit::Seconds, value }
+        };
+        let always = [
+            count("Entries", self.entries),
+            count("Alerts", self.alerts),
+            count("Rejected", self.rejected),
+            count("Told", self.told),
+            count("Held", self.held),
+            count("PublishFailures", self.messages_failed),
+            count("LedgerErrors", self.ledger_errors),
+            count("PolicyErrors", self.policy_errors),
+            bytes("InflatedBytes", self.inflated_bytes),
+        ];
+        always.into_iter().chain(self.detection_delay_seconds.map(delay)).collect()
+    }
+}
 
 #[derive(Serialize)]
 struct MetricsLine<'a> {
     #[serde(rename = "_aws")]
-    header: Header,
+    header: Header<'a>,
     #[serde(rename = "FunctionName")]
     function_name: &'a str,
     #[serde(flatten)]
-    values: BTreeMap<&'static str, u64>,
+    values: BTreeMap<&'static str, &'a Number>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Header {
+struct Header<'a> {
     timestamp: i64,
     #[serde(rename = "CloudWatchMetrics")]
-    directives: [Directive; 1],
+    directives: [Directive<'a>; 1],
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Directive {
+struct Directive<'a> {
     namespace: &'static str,
     dimensions: [[&'static str; 1]; 1],
-    metrics: [Metric; METRICS],
+    metrics: &'a [Metric],
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metric {
     name: &'static str,
-    unit: &'static str,
+    unit: Unit,
+    /// Stands beside the directive, under the metric's name.
+    #[serde(skip)]
+    value: Number,
+}
+
+/// Those of CloudWatch's units that are used.
+#[derive(Serialize)]
+enum Unit {
+    Count,
+    Seconds,
+    Bytes,
 }
 
 fn by_name(reasons: &BTreeMap<Reason, u64>) -> BTreeMap<String, u64> {
     reasons.iter().map(|(reason, count)| (reason.to_string(), *count)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_metrics_line_is_in_the_embedded_metric_format() {
-        let summary = Summary {
-            policy_errors: 1,
-            ledger_errors: 2,
-            entries: 500,
-            alerts: 3,
-            ..Summary::default()
-        };
-        let now = "2026-11-23T12:00:00.5Z".parse().unwrap();
-        let line = summary.metrics_line("regionwatch", now);
-        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let names = ["PolicyErrors", "ExpiredExemptions", "LedgerErrors", "Entries", "Alerts"];
-        let metrics = names.map(|name| serde_json::json!({"Name": name, "Unit": "Count"}));
-        let expected = serde_json::json!({
-            "_aws": {
-                "Timestamp": 1_795_435_200_500_u64,
-                "CloudWatchMetrics": [{
-                    "Namespace": "regionwatch",
-                    "Dimensions": [["FunctionName"]],
-                    "Metrics": metrics,
-                }],
-            },
-            "FunctionName": "regionwatch",
-            "PolicyErrors": 1, "ExpiredExemptions": 0, "LedgerErrors": 2, "Entries": 500,
-            "Alerts": 3,
-        });
-        assert_eq!(line, expected);
-    }
 }

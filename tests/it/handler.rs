@@ -154,7 +154,7 @@ fn nothing_is_published_of_a_batch_that_is_damaged_at_its_end() {
     let outbox = Outbox::open();
     let (summary, outcome) = handle(damaged.as_bytes(), &ledger(), &outbox);
     assert_eq!(outcome.unwrap_err().kind(), "DamagedPayload");
-    assert_eq!(summary.entries, 0);
+    assert_eq!((summary.entries, summary.error_type), (0, Some("DamagedPayload")));
     assert!(outbox.alerts().is_empty());
 }
 
@@ -182,10 +182,12 @@ fn a_refusal_names_the_error_that_somebody_must_mend() {
         }))
     });
     let two = pack(&[run_instances("mateo"), run_instances("zhang-wei")]);
-    let (_, outcome) = handle(&two, &ledger(), &outbox);
+    let (summary, outcome) = handle(&two, &ledger(), &outbox);
     let error = outcome.unwrap_err();
     assert_eq!(error.kind(), "PublishRefused");
     assert_eq!(error.to_string(), "2 of 2 messages were not published: no such topic");
+    assert_eq!(summary.error_type, Some("PublishRefused"));
+    assert_eq!(summary.error, Some(error.to_string()));
 }
 
 #[test]
@@ -277,7 +279,7 @@ fn a_record_delivered_twice_is_told_once() {
 fn the_canonical_line_keeps_its_identities() {
     let (summary, _) = handle(&payload("unreadable"), &ledger(), &Outbox::open());
     let line: Value =
-        serde_json::from_str(&summary.line("request", Timestamp::UNIX_EPOCH, None)).unwrap();
+        serde_json::from_str(&summary.line("request", Timestamp::UNIX_EPOCH)).unwrap();
     assert_eq!(line["request_id"], "request");
     assert_eq!(line["level"], "INFO");
     let count = |key: &str| line[key].as_u64().unwrap();
@@ -306,7 +308,7 @@ fn the_line_says_which_policy_judged_and_how_many_exemptions_are_over() {
         let now: Timestamp = now.parse().unwrap();
         let invocation = Invocation { id: "request", now, deadline: now };
         let (summary, _) = pollster::block_on(handler.handle(&payload("root"), &invocation));
-        serde_json::from_str::<Value>(&summary.line("request", now, None)).unwrap()
+        serde_json::from_str::<Value>(&summary.line("request", now)).unwrap()
     };
     let last_second = line("2026-11-23T23:59:59Z");
     assert_eq!(last_second["policy"], policy.version().digest);
@@ -316,6 +318,6 @@ fn the_line_says_which_policy_judged_and_how_many_exemptions_are_over() {
     assert_eq!(line("2026-11-24T00:00:00Z")["expired_exemptions"], 2);
     assert_eq!(policy.expired("2026-11-24T00:00:00Z".parse().unwrap()), ["over", "last-day"]);
     let (default, _) = handle(&payload("root"), &ledger(), &Outbox::open());
-    let default = default.line("request", "2026-11-23T12:00:00Z".parse().unwrap(), None);
+    let default = default.line("request", "2026-11-23T12:00:00Z".parse().unwrap());
     assert!(!default.contains("policy_version"), "{default}");
 }

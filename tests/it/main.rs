@@ -22,6 +22,8 @@ mod house;
 mod judge;
 mod judgement;
 mod ledger;
+mod metrics;
+mod operations;
 mod oracle;
 mod policy;
 mod principal;

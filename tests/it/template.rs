@@ -1,4 +1,4 @@
-//! The starter policy in the template, as a stack writes it.
+//! The template: the starter policy as a stack writes it, the alarms, the ledger's table.
 
 use std::fs;
 use std::path::Path;
@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use regionwatch::metrics::Summary;
 use regionwatch::policy::{Policy, Reason, Severity, Verdict};
 use regionwatch::record::Record;
-use serde_json::{Value, json};
+use serde_json::json;
+
+use crate::metrics::{lines, units};
 
 fn template() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("template.yaml")).unwrap()
@@ -100,24 +102,66 @@ fn the_starter_policy_fits_a_standard_parameter() {
     assert!(text.len() <= 4096, "{} bytes", text.len());
 }
 
-#[test]
-fn the_alarm_on_the_policy_watches_a_metric_of_the_function() {
+/// What rings.
+pub struct Alarm {
+    /// Behind the stack's name.
+    pub name: String,
+    pub description: String,
+    pub namespace: String,
+    pub metric: String,
+    dimensions: String,
+}
+
+/// The alarms of the template.
+pub fn alarms() -> Vec<Alarm> {
     let template = template();
-    let (_, alarm) = template.split_once("  PolicyAlarm:\n").unwrap();
-    let setting = |name: &str| {
-        let line = alarm.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap();
-        line.trim_start_matches(':').split('#').next().unwrap().trim().to_owned()
-    };
-    let line = Summary::default().metrics_line("f", "2026-11-23T12:00:00Z".parse().unwrap());
-    let line: Value = serde_json::from_str(&line).unwrap();
+    let (_, resources) = template.split_once("\nResources:\n").unwrap();
+    let alarms = resources.split("    Type: AWS::CloudWatch::Alarm\n").skip(1).map(|behind| {
+        let (alarm, _) = behind.split_once("\n\n").unwrap();
+        let setting = |name: &str| {
+            let line = alarm.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap();
+            line.trim_start_matches(':').split('#').next().unwrap().trim().to_owned()
+        };
+        let (_, description) = alarm.split_once("AlarmDescription: !Sub").unwrap();
+        let (description, _) = description.split_once("AlarmActions:").unwrap();
+        let text = description.lines().filter(|line| !line.trim().starts_with("- Name:"));
+        Alarm {
+            name: setting("AlarmName").strip_prefix("!Sub ${AWS::StackName}-").unwrap().to_owned(),
+            description: text.collect::<Vec<_>>().join("\n").trim().to_owned(),
+            namespace: setting("Namespace"),
+            metric: setting("MetricName"),
+            dimensions: setting("Dimensions"),
+        }
+    });
+    alarms.collect()
+}
+
+#[test]
+fn alarms_on_the_functions_own_metrics_watch_what_it_writes_of_every_invocation() {
+    let (_, line) = lines(&Summary::default());
     let directive = &line["_aws"]["CloudWatchMetrics"][0];
-    assert_eq!(directive["Namespace"], setting("Namespace"));
+    assert_eq!(directive["Namespace"], "regionwatch");
     let dimension = directive["Dimensions"][0][0].as_str().unwrap();
-    assert!(setting("Dimensions").starts_with(&format!("[{{ Name: {dimension},")));
-    let metric = setting("MetricName");
-    let metrics = directive["Metrics"].as_array().unwrap();
-    assert!(metrics.iter().any(|known| known["Name"] == metric), "{metric}");
-    assert!(line[&metric].is_u64());
+    let alarms = alarms();
+    assert!(alarms.len() >= 5, "only {} alarms found", alarms.len());
+    let (own, lambdas): (Vec<_>, Vec<_>) =
+        alarms.iter().partition(|alarm| alarm.namespace == "regionwatch");
+    for Alarm { metric, dimensions, .. } in &own {
+        assert!(units(&line).contains_key(metric.as_str()), "{metric}");
+        assert_eq!(*dimensions, format!("[{{ Name: {dimension}, Value: !Ref Function }}]"));
+    }
+    assert_eq!(own.len(), 2);
+    assert!(lambdas.iter().all(|alarm| alarm.namespace == "AWS/Lambda"));
+}
+
+/// Lambda takes the line of the metrics for INFO, since it has no level (Lambda guide, "Log-level
+/// filtering").
+#[test]
+fn no_log_level_keeps_the_metrics_from_the_log() {
+    let template = template();
+    let (_, level) = template.split_once("\n  LogLevel:\n").unwrap();
+    let allowed = level.lines().find_map(|line| line.trim().strip_prefix("AllowedValues: "));
+    assert_eq!(allowed, Some("[INFO, DEBUG]"));
 }
 
 #[test]

@@ -69,8 +69,8 @@ impl<P: Publish> Function<P> {
             handler.handle(payload, &Invocation { id, now, deadline }).await;
         summary.policy_errors = in_force.errors;
         summary.shadow = self.shadow;
-        let fault = outcome.as_ref().err().map(ToString::to_string);
-        print_line(&summary.line(id, now, fault.as_deref()));
+        summary.duration_ms = millis_since(now);
+        print_line(&summary.line(id, now));
         print_line(&summary.metrics_line(&self.name, now));
         match outcome {
             Ok(()) => Ok(summary),
@@ -80,6 +80,11 @@ impl<P: Publish> Function<P> {
             }),
         }
     }
+}
+
+/// None, should the clock have been put back.
+fn millis_since(then: Timestamp) -> u64 {
+    now().duration_since(then).as_millis().try_into().unwrap_or(0)
 }
 
 /// One line for each thing that is new about the policy.

@@ -26,7 +26,8 @@ fn a_topic_that_does_not_exist_fails_every_attempt_and_confirms_nothing() {
         let (told, held, failed) = ("told", "held", "messages_failed");
         let line = &invoked.line;
         assert_eq!((&line[told], &line[held], &line[failed]), (&json!(0), &json!(0), &json!(1)));
-        assert_eq!(line["level"], "ERROR");
+        assert_eq!((&line["level"], &line["error_type"]), (&json!("ERROR"), &json!(fault.kind)));
+        assert_eq!(invoked.metrics["PublishFailures"], 1);
     }
 }
 
@@ -50,6 +51,8 @@ fn damaged_and_foreign_payloads_are_refused_and_the_next_good_one_is_told() {
         assert_eq!(fault.kind, *kind, "{}", fault.message);
         assert!(fault.message.contains(part), "{} for {part}", fault.message);
         assert_eq!(invoked.line["error"], fault.message);
+        assert_eq!(invoked.line["error_type"], fault.kind);
+        assert_eq!(invoked.metrics["Entries"], 0);
     }
     assert!(topic.take().is_empty());
 

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::runtime_api::{Fault, RuntimeApi, TIMEOUT};
 use super::tools::{PATIENCE, bootstrap, send_lines};
+use crate::metrics::{faults, units};
 
 /// A function that waits for invocations. It is killed when this is dropped; were it not, it would
 /// end by itself for want of a Runtime API.
@@ -42,7 +43,7 @@ impl Function {
         Some(Function { child, api, log, invoked: 0 })
     }
 
-    /// Invokes the function, and checks that its line about that adds up.
+    /// Invokes the function, and checks that its lines about that add up.
     pub fn invoke(&mut self, payload: &[u8]) -> Invoked {
         self.invoke_within(TIMEOUT, payload)
     }
@@ -63,7 +64,7 @@ impl Function {
         assert_eq!(line["request_id"], id);
         adds_up(&line);
         let metrics = self.next_line();
-        assert!(metrics["_aws"].is_object(), "{metrics}");
+        are_of(&line, &metrics);
         Invoked { outcome, line, metrics, before }
     }
 
@@ -111,10 +112,34 @@ pub fn command(bootstrap: &Path, runtime_api: &str, settings: &[(&str, &str)]) -
     command
 }
 
-/// The two identities: every entry is counted once, and every ignored one has its reason.
+/// The identities: every entry is counted once, and each has its reason.
 fn adds_up(line: &Value) {
     let count = |key: &str| line[key].as_u64().unwrap();
     assert_eq!(count("entries"), count("alerts") + count("ignored") + count("rejected"), "{line}");
-    let reasons = line["ignored_by"].as_object().unwrap().values();
-    assert_eq!(count("ignored"), reasons.map(|n| n.as_u64().unwrap()).sum::<u64>(), "{line}");
+    for (all, reasons) in [("alerts", "alerts_by"), ("ignored", "ignored_by")] {
+        let reasons = line[reasons].as_object().unwrap().values();
+        assert_eq!(count(all), reasons.map(|n| n.as_u64().unwrap()).sum::<u64>(), "{line}");
+    }
+}
+
+/// The metrics are in CloudWatch's format, and those of this line.
+fn are_of(line: &Value, metrics: &Value) {
+    assert_eq!(faults(metrics), Vec::<String>::new(), "{metrics}");
+    assert_eq!(metrics["FunctionName"], "regionwatch");
+    let has_delay = line.get("detection_delay_seconds").is_some();
+    assert_eq!(units(metrics).contains_key("DetectionDelay"), has_delay, "{line}");
+    for (metric, field) in [
+        ("Entries", "entries"),
+        ("Alerts", "alerts"),
+        ("Rejected", "rejected"),
+        ("Told", "told"),
+        ("Held", "held"),
+        ("PublishFailures", "messages_failed"),
+        ("LedgerErrors", "ledger_errors"),
+        ("PolicyErrors", "policy_errors"),
+        ("InflatedBytes", "inflated_bytes"),
+        ("DetectionDelay", "detection_delay_seconds"),
+    ] {
+        assert_eq!(metrics[metric], line[field], "{metric}");
+    }
 }

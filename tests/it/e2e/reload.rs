@@ -34,7 +34,6 @@ fn call_by(user: &str) -> Vec<u8> {
 fn judged(invoked: &Invoked) -> (u64, Option<i64>, u64) {
     assert!(invoked.outcome.is_ok(), "{}", invoked.line);
     let count = |key: &str| invoked.line[key].as_u64().unwrap();
-    assert_eq!(invoked.metrics["PolicyErrors"], invoked.line["policy_errors"]);
     (count("alerts"), invoked.line["policy_version"].as_i64(), count("policy_errors"))
 }
 
@@ -145,7 +144,6 @@ fn exemptions_that_are_over_are_named_once_and_counted_each_time() {
     assert!(second.before.is_empty(), "{:?}", second.before);
     for invoked in [first, second] {
         assert_eq!(invoked.line["expired_exemptions"], 1);
-        assert_eq!(invoked.metrics["ExpiredExemptions"], 1);
     }
 }
 
