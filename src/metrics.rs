@@ -155,14 +155,21 @@ impl Summary {
             },
             function_name: function,
             values: metrics.iter().map(|metric| (metric.name, &metric.value)).collect(),
+            properties: Properties {
+                ignored: self.ignored,
+                incidents: self.incidents,
+                duration: self.duration_ms,
+                alerts_by: &self.alerts_by,
+                ignored_by: &self.ignored_by,
+            },
         };
         // Made of strings and numbers, which always have a JSON form.
         serde_json::to_string(&line).unwrap_or_default()
     }
 
     /// What somebody may want an alarm on, or a graph over months. CloudWatch has its price for each
-    /// metric, so all else is a field of the canonical line alone. So are reasons, of which there
-    /// are as many as the policy has rules.
+    /// metric, so other counts are properties of the line ([`Properties`]) or fields of the canonical
+    /// line alone.
     fn metrics(&self) -> Vec<Metric> {
         let count = |name, count: u64| Metric { name, unit: Unit::Count, value: count.into() };
         let bytes = |name, bytes: u64| Metric { name, unit: Unit::Bytes, value: bytes.into() };
@@ -193,6 +200,21 @@ struct MetricsLine<'a> {
     function_name: &'a str,
     #[serde(flatten)]
     values: BTreeMap<&'static str, &'a Number>,
+    #[serde(flatten)]
+    properties: Properties<'a>,
+}
+
+/// What stands beside the metrics and is none: it follows from them, Lambda measures it without a
+/// price, or there are as many as the policy has rules.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Properties<'a> {
+    ignored: u64,
+    incidents: u64,
+    /// In milliseconds.
+    duration: u64,
+    alerts_by: &'a BTreeMap<String, u64>,
+    ignored_by: &'a BTreeMap<String, u64>,
 }
 
 #[derive(Serialize)]
