@@ -192,7 +192,7 @@ fn unwrap(text: &str) -> Option<Found> {
 }
 
 /// The keys that forms are told by.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize)]
 struct Form<'a> {
     #[serde(borrow)]
     awslogs: Option<&'a RawValue>,
@@ -212,8 +212,9 @@ struct Form<'a> {
 
 /// Takes a form apart. `request` is that of the invocation record around it.
 fn open(text: &str, request: Option<String>, nesting: u32, found: &mut Found) {
-    // One with a key twice has none of these, and the envelope says what is wrong.
-    let form: Form<'_> = serde_json::from_str(text).unwrap_or_default();
+    let Ok(form) = serde_json::from_str::<Form<'_>>(text) else {
+        return found.push(Err(Fault::Damaged("it is no JSON object, or has a key twice")));
+    };
     let inner = |found: &mut Found, text: &str| match nesting {
         0 => found.push(Err(Fault::Damaged("it is nested more deeply than anybody nests it"))),
         _ => open(text, None, nesting - 1, found),

@@ -20,3 +20,5 @@ mod moto;
 mod reload;
 mod runtime_api;
 mod tools;
+
+pub use deliver::run_instances;

@@ -61,7 +61,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", conflicts_with_all = ["queue_url", "paths"])]
     bucket: Option<String>,
     /// Only objects whose key begins so; Lambda's own are the default
-    #[arg(long, value_name = "KEY", default_value = "aws/lambda/async/", requires = "bucket")]
+    #[arg(long, value_name = "KEY", default_value = "aws/lambda/async/", conflicts_with_all = ["queue_url", "paths"])]
     prefix: String,
     /// Redrive the messages of this SQS queue
     #[arg(long, value_name = "URL", conflicts_with = "paths")]
