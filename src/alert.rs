@@ -221,6 +221,7 @@ impl IncidentBody {
             || cut_list(&mut self.principal.sessions, SHORTEST_LIST)
             || cut_list(&mut self.principal.access_key_ids, SHORTEST_LIST)
             || cut_list(&mut self.error_codes, SHORTEST_LIST)
+            || self.follow_up.as_mut().is_some_and(FollowUp::shrink)
             // A rule without some of its calls would silence something else than it says.
             || !std::mem::take(&mut self.exempt).is_empty()
             || cut_list(&mut self.calls, SHORTEST_LIST)
@@ -343,6 +344,26 @@ fn cut_list<T>(list: &mut Vec<T>, to: usize) -> bool {
 
 fn counted(name: &str, count: u64) -> Counted {
     Counted { name: name.to_owned(), count }
+}
+
+impl FollowUp {
+    /// What happened since the incident was told before; `held_calls` are the names of the `held`
+    /// calls, as far as they are known.
+    pub fn new(
+        causes: Vec<String>,
+        held: u64,
+        held_calls: &BTreeMap<String, u64>,
+        total: u64,
+    ) -> Self {
+        let mut held_calls: Vec<_> = held_calls.iter().map(|(call, n)| counted(call, *n)).collect();
+        held_calls.sort_by_key(|call| std::cmp::Reverse(call.count));
+        held_calls.truncate(if held > 0 { MOST_CALLS_SHOWN } else { 0 });
+        FollowUp { causes, held, held_calls, total }
+    }
+
+    fn shrink(&mut self) -> bool {
+        cut_list(&mut self.held_calls, SHORTEST_LIST)
+    }
 }
 
 fn counted_words(counts: &incident::Counts) -> Vec<Counted> {

@@ -4,7 +4,7 @@
 //! was not accepted. An `Err` makes Lambda replay the whole batch; the ledger keeps the replay from
 //! telling anything twice.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -315,7 +315,7 @@ impl<'t> Finding<'t> {
                 count: incident.count,
                 severity: incident.severity,
                 watches: incident.watches().map(str::to_owned).collect(),
-                calls: incident.calls.words.keys().cloned().collect(),
+                calls: incident.calls.words.clone(),
             },
             Finding::Rejects(rejects) => Sighting {
                 incident: Rejects::id(&scene.batch.owner, &scene.batch.log_group),
@@ -324,7 +324,7 @@ impl<'t> Finding<'t> {
                 count: rejects.count,
                 severity: Rejects::SEVERITY,
                 watches: BTreeSet::new(),
-                calls: BTreeSet::new(),
+                calls: BTreeMap::new(),
             },
         }
     }
@@ -335,7 +335,7 @@ fn follow_up(telling: &Telling) -> Option<FollowUp> {
         return None;
     }
     let causes = telling.causes.iter().map(Cause::to_string).collect();
-    Some(FollowUp { causes, held: telling.held, total: telling.total })
+    Some(FollowUp::new(causes, telling.held, &telling.held_calls, telling.total))
 }
 
 fn fail_with(errors: Vec<PublishError>, messages: usize) -> Result<(), HandleError> {

@@ -11,7 +11,7 @@
 mod shared;
 mod text;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::future::{Future, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -38,8 +38,8 @@ pub struct Sighting {
     pub severity: Severity,
     /// Watch rules that matched.
     pub watches: BTreeSet<String>,
-    /// Calls seen, as `service:Name`.
-    pub calls: BTreeSet<String>,
+    /// Calls seen, as `service:Name`, with how often each.
+    pub calls: BTreeMap<String, u64>,
 }
 
 /// Whether a sighting is told.
@@ -60,6 +60,8 @@ pub struct Telling {
     pub causes: Vec<Cause>,
     /// Calls counted and not told since the last message.
     pub held: u64,
+    /// Which calls they were, as far as their names are remembered.
+    pub held_calls: BTreeMap<String, u64>,
     /// Calls in the window so far.
     pub total: u64,
     /// When the window began.
@@ -109,10 +111,14 @@ const MOST_NAMES_SHOWN: usize = 5;
 
 /// Bytes of the names of calls that are remembered as told: some two thousand names. One that is not
 /// remembered counts as new again.
-const MOST_CALL_BYTES: usize = 50_000;
+const MOST_CALL_BYTES: usize = 40_000;
 
 /// The same for the ids of watch rules.
-const MOST_WATCH_BYTES: usize = 10_000;
+const MOST_WATCH_BYTES: usize = 8_000;
+
+/// The same for the names of calls that nobody was told of. One that is not remembered is counted all
+/// the same.
+const MOST_UNTOLD_BYTES: usize = 10_000;
 
 /// Longer than any invocation, which may take 15 minutes (Lambda guide, "Quotas").
 const FARTHEST_AHEAD: SignedDuration = SignedDuration::from_hours(1);
@@ -125,6 +131,8 @@ pub struct Memory {
     /// Calls of the window before that nobody was told of.
     carried: u64,
     total: u64,
+    /// Names of the calls that nobody was told of, with how often each.
+    untold: BTreeMap<String, u64>,
     payloads: VecDeque<String>,
     told: Option<Told>,
 }
@@ -143,12 +151,23 @@ struct Told {
 impl Memory {
     /// Nothing yet; the window begins.
     pub fn new(now: Timestamp) -> Self {
-        Memory { began: now, carried: 0, total: 0, payloads: VecDeque::new(), told: None }
+        Memory {
+            began: now,
+            carried: 0,
+            total: 0,
+            untold: BTreeMap::new(),
+            payloads: VecDeque::new(),
+            told: None,
+        }
     }
 
     /// The next window. What was held in this one goes with it.
     fn next(&self, now: Timestamp) -> Self {
-        Memory { carried: self.carried.saturating_add(self.held()), ..Memory::new(now) }
+        Memory {
+            carried: self.carried.saturating_add(self.held()),
+            untold: self.untold.clone(),
+            ..Memory::new(now)
+        }
     }
 
     /// Calls that were counted and not told.
@@ -170,6 +189,7 @@ impl Memory {
     pub fn record(&mut self, sighting: Sighting) -> Decision {
         if !self.payloads.contains(&sighting.payload) {
             self.total = self.total.saturating_add(sighting.count);
+            add(&mut self.untold, &sighting.calls);
             self.payloads.push_back(sighting.payload.clone());
             if self.payloads.len() > MOST_PAYLOADS {
                 self.payloads.pop_front();
@@ -180,8 +200,10 @@ impl Memory {
             return Decision::Hold;
         }
         let held = self.carried.saturating_add(self.held().saturating_sub(sighting.count));
+        let mut held_calls = self.untold.clone();
+        subtract(&mut held_calls, &sighting.calls);
         let (total, window) = (self.total, self.began);
-        Decision::Tell(Telling { sighting, causes, held, total, window })
+        Decision::Tell(Telling { sighting, causes, held, held_calls, total, window })
     }
 
     fn causes(&self, sighting: &Sighting) -> Vec<Cause> {
@@ -191,7 +213,8 @@ impl Memory {
         if !watches.is_empty() {
             causes.push(Cause::NewWatches(watches));
         }
-        let calls: Vec<_> = sighting.calls.difference(&told.calls).cloned().collect();
+        let calls = sighting.calls.keys().filter(|call| !told.calls.contains(*call));
+        let calls: Vec<_> = calls.cloned().collect();
         if !calls.is_empty() && told.for_new_calls < MOST_FOR_NEW_CALLS {
             causes.push(Cause::NewCalls(calls));
         }
@@ -212,6 +235,11 @@ impl Memory {
             return;
         }
         let sighting = &telling.sighting;
+        // A confirmation that is noted twice finds nothing new.
+        if self.told.as_ref().is_none_or(|told| telling.total > told.total) {
+            subtract(&mut self.untold, &sighting.calls);
+            subtract(&mut self.untold, &telling.held_calls);
+        }
         let told = self.told.get_or_insert_with(|| Told {
             total: 0,
             severity: sighting.severity,
@@ -220,20 +248,19 @@ impl Memory {
             for_new_calls: 0,
         });
         self.carried = 0;
-        // A confirmation that is noted twice finds nothing new.
-        let is_new = !sighting.calls.is_subset(&told.calls);
+        let is_new = sighting.calls.keys().any(|call| !told.calls.contains(call));
         if is_new && matches!(telling.causes.as_slice(), [Cause::NewCalls(_)]) {
             told.for_new_calls = told.for_new_calls.saturating_add(1);
         }
         told.total = told.total.max(telling.total);
         told.severity = told.severity.max(sighting.severity);
-        learn(&mut told.watches, &sighting.watches, MOST_WATCH_BYTES);
-        learn(&mut told.calls, &sighting.calls, MOST_CALL_BYTES);
+        learn(&mut told.watches, sighting.watches.iter(), MOST_WATCH_BYTES);
+        learn(&mut told.calls, sighting.calls.keys(), MOST_CALL_BYTES);
     }
 }
 
 /// Takes up new names, as long as all of them together have no more bytes than `most`.
-fn learn(known: &mut BTreeSet<String>, names: &BTreeSet<String>, most: usize) {
+fn learn<'n>(known: &mut BTreeSet<String>, names: impl Iterator<Item = &'n String>, most: usize) {
     /// What a name costs beyond its bytes where it is stored.
     const AROUND: usize = 3;
     let mut bytes: usize = known.iter().map(|name| name.len() + AROUND).sum();
@@ -243,6 +270,29 @@ fn learn(known: &mut BTreeSet<String>, names: &BTreeSet<String>, most: usize) {
             bytes = more;
         }
     }
+}
+
+/// Counts calls by name, as long as all names together have no more bytes than
+/// [`MOST_UNTOLD_BYTES`].
+fn add(counts: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
+    /// What a name costs beyond its bytes where it is stored: its count has up to 20 digits.
+    const AROUND: usize = 24;
+    let mut bytes: usize = counts.keys().map(|name| name.len() + AROUND).sum();
+    for (name, count) in more {
+        if let Some(known) = counts.get_mut(name) {
+            *known = known.saturating_add(*count);
+        } else if bytes + name.len() + AROUND <= MOST_UNTOLD_BYTES {
+            bytes += name.len() + AROUND;
+            counts.insert(name.clone(), *count);
+        }
+    }
+}
+
+fn subtract(counts: &mut BTreeMap<String, u64>, less: &BTreeMap<String, u64>) {
+    counts.retain(|name, count| {
+        *count = count.saturating_sub(less.get(name).copied().unwrap_or(0));
+        *count > 0
+    });
 }
 
 /// The last of 10, 100, 1,000, ... that `total` reached; 0 before.
@@ -355,7 +405,7 @@ mod tests {
             count,
             severity: Severity::High,
             watches: BTreeSet::new(),
-            calls: calls.iter().map(|call| (*call).to_owned()).collect(),
+            calls: calls.iter().map(|call| ((*call).to_owned(), count)).collect(),
         }
     }
 

@@ -156,6 +156,8 @@ pub struct FollowUp {
     pub causes: Vec<String>,
     /// Calls that were counted and not told since the last message.
     pub held: u64,
+    /// Which calls they were, the most frequent first, as far as they are remembered and few.
+    pub held_calls: Vec<Counted>,
     /// Calls in the window so far, these included.
     pub total: u64,
 }

@@ -156,11 +156,28 @@ fn follow_up_in_words(follow_up: &FollowUp) -> String {
     let mut text = format!("Seen before; told now for: {}", follow_up.causes.join(", "));
     match follow_up.held {
         0 => text.push('.'),
-        held => text.push_str(&format!("; {held} calls in between were counted and not told.")),
+        held => {
+            let which = held_calls(&follow_up.held_calls);
+            text.push_str(&format!("; {held} calls in between were counted and not told{which}."));
+        }
     }
     text.push_str(&format!(" {} calls so far.", follow_up.total));
     text
 }
+
+/// `: 80 x ec2:CreateTags, 9 x ec2:RunInstances`.
+fn held_calls(calls: &[Counted]) -> String {
+    let shown = calls.iter().take(MOST_HELD_CALLS);
+    let shown: Vec<String> = shown.map(|call| format!("{} x {}", call.count, call.name)).collect();
+    match (shown.is_empty(), calls.len().saturating_sub(MOST_HELD_CALLS)) {
+        (true, _) => String::new(),
+        (false, 0) => format!(": {}", shown.join(", ")),
+        (false, more) => format!(": {} and {more} other names", shown.join(", ")),
+    }
+}
+
+/// Names of held calls in a text; the JSON alert has more of them.
+const MOST_HELD_CALLS: usize = 20;
 
 fn when(out: &mut String, body: &IncidentBody) -> fmt::Result {
     match (body.first_time, body.last_time) {

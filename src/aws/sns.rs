@@ -206,15 +206,34 @@ fn sorted(code: &str, what: String, topic: &Topic) -> PublishError {
         "SignatureDoesNotMatch",
         "OptInRequired",
     ];
-    if code.starts_with("KMS") && !code.contains("Throttling") {
-        let hint = "the topic's KMS key must let this function use kms:GenerateDataKey and \
-                    kms:Decrypt, and be enabled";
+    if let Some(hint) = kms_hint(code) {
         return PublishError::Permanent(format!("{} refuses: {what}; {hint}", topic.arn));
     }
     if PERMANENT.iter().any(|part| code.contains(part)) {
         return PublishError::Permanent(format!("{} refuses: {what}", topic.arn));
     }
     PublishError::Transient(format!("{}: {what}", topic.arn))
+}
+
+/// The likely cause where the key that encrypts the topic refuses (SNS API Reference, "Publish",
+/// errors). `None` for other errors, and for throttling, which passes.
+fn kms_hint(code: &str) -> Option<&'static str> {
+    if !code.starts_with("KMS") || code.contains("Throttling") {
+        return None;
+    }
+    Some(match code {
+        "KMSAccessDenied" => {
+            "the topic is encrypted with a KMS key, whose policy and the function's role must allow \
+             kms:GenerateDataKey and kms:Decrypt"
+        }
+        "KMSDisabled" => "the KMS key that encrypts the topic is disabled: enable it",
+        "KMSInvalidState" => {
+            "the KMS key that encrypts the topic is waiting for its deletion or import, or is disabled"
+        }
+        "KMSNotFound" => "the KMS key that encrypts the topic is gone: give the topic another",
+        "KMSOptInRequired" => "the account needs a subscription for KMS, which encrypts the topic",
+        _ => "see to the KMS key that encrypts the topic",
+    })
 }
 
 #[expect(clippy::disallowed_methods, reason = "only this side of the traits has a clock")]

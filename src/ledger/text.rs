@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Memory;
 
 /// The form of the text. Another form is another number, and is not read.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct Form<M> {
@@ -51,6 +51,8 @@ pub mod severity {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use jiff::{SignedDuration, Timestamp};
     use proptest::prelude::*;
 
@@ -61,7 +63,8 @@ mod tests {
     /// Sightings that are told or not, with names of any characters.
     fn memory() -> impl Strategy<Value = Memory> {
         let names = || prop::collection::btree_set(any::<String>(), 0..4);
-        let sighting = (0..9_u8, any::<u64>(), 0..4_usize, names(), names(), 0..200_i64);
+        let counts = prop::collection::btree_map(any::<String>(), any::<u64>(), 0..4);
+        let sighting = (0..9_u8, any::<u64>(), 0..4_usize, names(), counts, 0..200_i64);
         prop::collection::vec((sighting, any::<bool>()), 0..12).prop_map(|seen| {
             let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
             for ((payload, count, severity, watches, calls, second), accepted) in seen {
@@ -101,12 +104,12 @@ mod tests {
             count: 3,
             severity: Severity::High,
             watches: ["trail-change".to_owned()].into(),
-            calls: ["ec2:RunInstances".to_owned()].into(),
+            calls: [("ec2:RunInstances".to_owned(), 3)].into(),
         }) else {
             panic!("held")
         };
         memory.confirm(&telling);
-        let expected = r#"{"form":1,"began":"1970-01-01T00:00:00Z","carried":0,"total":3,"payloads":["payload"],"told":{"total":3,"severity":"high","watches":["trail-change"],"calls":["ec2:RunInstances"],"for_new_calls":0}}"#;
+        let expected = r#"{"form":2,"began":"1970-01-01T00:00:00Z","carried":0,"total":3,"untold":{},"payloads":["payload"],"told":{"total":3,"severity":"high","watches":["trail-change"],"calls":["ec2:RunInstances"],"for_new_calls":0}}"#;
         assert_eq!(memory.to_text(), expected);
     }
 
@@ -115,7 +118,7 @@ mod tests {
         let text = Memory::new(Timestamp::UNIX_EPOCH).to_text();
         assert!(Memory::from_text(&text).is_some());
         let negative = text.replace(r#""total":0"#, r#""total":-1"#);
-        let next_form = text.replace(r#""form":1"#, r#""form":2"#);
+        let next_form = text.replace(r#""form":2"#, r#""form":3"#);
         let cut = text.strip_suffix('}').unwrap();
         for text in ["", "null", "[]", "{}", cut, &negative, &next_form] {
             assert_eq!(Memory::from_text(text), None, "{text}");
@@ -126,7 +129,7 @@ mod tests {
     fn the_fullest_memory_fits_an_item() {
         // Control characters take the most room in JSON: six bytes each.
         let names = |prefix: &str| {
-            (0..30_000).map(|n| format!("{prefix}\u{1}\u{1}\u{1}\u{1}{n}")).collect()
+            (0..30_000).map(|n| format!("{prefix}\u{1}\u{1}\u{1}\u{1}{n}")).collect::<BTreeSet<_>>()
         };
         let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
         for payload in 0..=MOST_PAYLOADS {
@@ -137,7 +140,10 @@ mod tests {
                 count: u64::MAX,
                 severity: Severity::Critical,
                 watches: names("w"),
-                calls: names(&payload.to_string()),
+                calls: names(&payload.to_string())
+                    .into_iter()
+                    .map(|name| (name, u64::MAX))
+                    .collect(),
             });
             if let Decision::Tell(telling) = decision {
                 memory.confirm(&telling);

@@ -1,5 +1,6 @@
 //! Alerts as receivers see them: golden texts, the contract, the limits, the way to silence one.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use jiff::Timestamp;
@@ -113,7 +114,8 @@ fn what_is_told_of_one_incident_stands_in_one_thread() {
     let root = triaged("root", &Policy::embedded().unwrap());
     let told = |follow_up| chat(&Alert::of_incident(&root.incidents[0], follow_up, &context()));
     let first = told(None);
-    let again = told(Some(FollowUp { causes: vec!["10 calls".to_owned()], held: 7, total: 10 }));
+    let causes = vec!["10 calls".to_owned()];
+    let again = told(Some(FollowUp::new(causes, 7, &BTreeMap::new(), 10)));
     assert_eq!(first["metadata"]["threadId"], root.incidents[0].id);
     assert_eq!(first["metadata"]["threadId"], again["metadata"]["threadId"]);
     assert_ne!(first["id"], again["id"]);
@@ -253,13 +255,21 @@ fn a_star_in_a_name_does_not_widen_the_exemption() {
 #[test]
 fn a_follow_up_says_what_is_new_and_what_was_held() {
     let root = triaged("root", &Policy::embedded().unwrap());
-    let causes = vec!["new calls ec2:StopInstances".to_owned()];
-    let follow_up = FollowUp { causes, held: 7, total: 20 };
-    let alert = Alert::of_incident(&root.incidents[0], Some(follow_up), &context());
-    let mail = Message::new(alert).mail();
+    let third_line = |held_calls: &[(&str, u64)]| {
+        let causes = vec!["new calls ec2:StopInstances".to_owned()];
+        let held_calls = held_calls.iter().map(|(name, count)| ((*name).to_owned(), *count));
+        let follow_up = FollowUp::new(causes, 7, &held_calls.collect(), 20);
+        let alert = Alert::of_incident(&root.incidents[0], Some(follow_up), &context());
+        Message::new(alert).mail().lines().nth(2).unwrap().to_owned()
+    };
     let told = "Seen before; told now for: new calls ec2:StopInstances; 7 calls in between were \
-                counted and not told. 20 calls so far.";
-    assert_eq!(mail.lines().nth(2), Some(told));
+                counted and not told: 4 x ec2:CreateTags, 3 x ec2:CopyImage. 20 calls so far.";
+    assert_eq!(third_line(&[("ec2:CopyImage", 3), ("ec2:CreateTags", 4)]), told);
+    let told = told.replace(": 4 x ec2:CreateTags, 3 x ec2:CopyImage", "");
+    assert_eq!(third_line(&[]), told);
+    let names: Vec<String> = (0..23).map(|n| format!("a:B{n}")).collect();
+    let many: Vec<(&str, u64)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    assert!(third_line(&many).contains(" and 3 other names. 20 calls"), "{}", third_line(&many));
 }
 
 #[test]

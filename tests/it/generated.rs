@@ -117,7 +117,11 @@ impl Draws {
 
     fn follow_up(&mut self) -> Option<FollowUp> {
         let causes = vec![clean(&self.text(), 256), "10 calls".to_owned()];
-        let follow_up = FollowUp { causes, held: self.number() % 3, total: 20 };
+        let held = self.number() % 3;
+        let held_calls =
+            (0..self.number() % 150).map(|n| (clean(&format!("{n}:{}", self.text()), 256), n + 1));
+        let held_calls = held_calls.collect();
+        let follow_up = FollowUp::new(causes, held, &held_calls, 20);
         self.once_in(2).then_some(follow_up)
     }
 

@@ -168,7 +168,7 @@ fn standard_input_may_hold_many_and_the_same_is_told_once() {
 }
 
 #[test]
-fn the_policy_judges_and_a_batch_too_large_for_the_function_is_not_too_large() {
+fn the_policy_that_is_named_judges() {
     let folder = folder(&[record(&payload("root"))]);
     let output = redrive(&folder, &["--approved-regions", "eu-north-1", "kept"]);
     assert!(stdout(&output).contains("0 alerts, 1 ignored (1 approved-region)"));

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::runtime_api::{Fault, RuntimeApi};
+use super::runtime_api::{Fault, RuntimeApi, TIMEOUT};
 use super::tools::{PATIENCE, bootstrap, send_lines};
 
 /// A function that waits for invocations. It is killed when this is dropped; were it not, it would
@@ -43,9 +44,14 @@ impl Function {
 
     /// Invokes the function, and checks that its line about that adds up.
     pub fn invoke(&mut self, payload: &[u8]) -> Invoked {
+        self.invoke_within(TIMEOUT, payload)
+    }
+
+    /// The same, with so much time for it.
+    pub fn invoke_within(&mut self, time: Duration, payload: &[u8]) -> Invoked {
         self.invoked += 1;
         let id = format!("request-{}", self.invoked);
-        let outcome = self.api.invoke(&id, payload);
+        let outcome = self.api.invoke(&id, payload, time);
         let mut before = Vec::new();
         let line = loop {
             let line = self.next_line();

@@ -99,10 +99,43 @@ fn what_is_new_is_told_by_whichever_process_sees_it() {
         json!(["watch trail-tampering", "new calls cloudtrail:StopLogging", "graver than high"]);
     let expected = [
         Value::Null,
-        json!({"causes": ["new calls ec2:StopInstances"], "held": 1, "total": 3}),
-        json!({"causes": tampering, "held": 1, "total": 5}),
+        json!({"causes": ["new calls ec2:StopInstances"], "held": 1, "total": 3,
+            "held_calls": [{"name": "ec2:RunInstances", "count": 1}]}),
+        json!({"causes": tampering, "held": 1, "total": 5,
+            "held_calls": [{"name": "ec2:StopInstances", "count": 1}]}),
     ];
     assert_eq!(follow_ups, expected);
+}
+
+/// One principal, 500 calls of one name in a hundred payloads, which two containers take in turns.
+#[test]
+fn a_storm_is_told_at_first_and_at_each_milestone() {
+    let Some(moto) = Moto::shared() else { return };
+    let topic = moto.topic("ledger-storm", Delivery::Raw);
+    moto.table("ledger-storm");
+    let settings = settings(moto, &topic, "ledger-storm");
+    let Some(mut one) = Function::start(&settings) else { return };
+    let Some(mut two) = Function::start(&settings) else { return };
+    let payloads: Vec<Vec<u8>> =
+        (0..100).map(|n| calls(&format!("storm-{n}"), &["CreateTags"; 5])).collect();
+    let mut told = Vec::new();
+    for (number, payload) in payloads.iter().enumerate() {
+        let function = if number % 2 == 0 { &mut one } else { &mut two };
+        if went(&function.invoke(payload)) == TOLD {
+            told.push((number + 1) * 5);
+        }
+    }
+    assert_eq!(told, [5, 10, 100]);
+    for payload in payloads.iter().rev().take(60) {
+        assert_eq!(went(&one.invoke(payload)), HELD, "a replay");
+    }
+    let messages = topic.take();
+    assert_eq!(messages.len(), 3);
+    let follow_up = &messages[2].body["follow_up"];
+    let expected = json!({"causes": ["100 calls reached"], "held": 85, "total": 100,
+        "held_calls": [{"name": "ec2:CreateTags", "count": 85}]});
+    assert_eq!(follow_up, &expected);
+    assert_eq!(only_item(moto, "ledger-storm").1["total"], 500, "replays add nothing");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! AWS on this machine: `moto_server`, spoken to in plain HTTP.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -72,15 +73,21 @@ impl Moto {
         let (_, arn) = created.split_once("<TopicArn>").expect("an ARN");
         let arn = arn.split('<').next().unwrap().to_owned();
         let queue = self.queue(name);
+        let raw = if delivery == Delivery::Raw { "true" } else { "false" };
+        self.subscribe(&arn, "sqs", &arn.replace(":sns:", ":sqs:"), ("RawMessageDelivery", raw));
+        Topic { arn, queue, moto: self }
+    }
+
+    /// Subscribes somebody to a topic, with one attribute.
+    fn subscribe(&self, topic: &str, protocol: &str, endpoint: &str, attribute: (&str, &str)) {
         self.sns(&[
             ("Action", "Subscribe"),
-            ("TopicArn", &arn),
-            ("Protocol", "sqs"),
-            ("Endpoint", &arn.replace(":sns:", ":sqs:")),
-            ("Attributes.entry.1.key", "RawMessageDelivery"),
-            ("Attributes.entry.1.value", if delivery == Delivery::Raw { "true" } else { "false" }),
+            ("TopicArn", topic),
+            ("Protocol", protocol),
+            ("Endpoint", endpoint),
+            ("Attributes.entry.1.key", attribute.0),
+            ("Attributes.entry.1.value", attribute.1),
         ]);
-        Topic { arn, queue, moto: self }
     }
 
     /// The URL of a new queue.
@@ -237,7 +244,23 @@ const PUT_ITEM: &str = "DynamoDB_20120810.PutItem";
 /// The account that moto acts in.
 const ACCOUNT: &str = "123456789012";
 
-impl Topic<'_> {
+impl<'m> Topic<'m> {
+    /// Subscribes a server of ours. SNS as it is here speaks plain HTTP to it whatever the protocol.
+    pub fn subscribe_server(&self, protocol: &str, address: SocketAddr) {
+        let endpoint = format!("http://{address}/");
+        self.moto.subscribe(&self.arn, protocol, &endpoint, ("DeliveryPolicy", "{}"));
+    }
+
+    /// Another queue, which gets what the filter policy selects.
+    pub fn filtered(&self, name: &str, policy: &Value) -> Topic<'m> {
+        let Topic { moto, .. } = *self;
+        let created = moto.json("sqs", "AmazonSQS.CreateQueue", &json!({"QueueName": name}));
+        let queue = created["QueueUrl"].as_str().unwrap().to_owned();
+        let endpoint = format!("arn:aws:sqs:us-east-1:{ACCOUNT}:{name}");
+        moto.subscribe(&self.arn, "sqs", &endpoint, ("FilterPolicy", &policy.to_string()));
+        Topic { arn: self.arn.clone(), queue, moto }
+    }
+
     /// Takes everything out of the queue. SNS as it is here has filled the queue before it answers
     /// the publisher, so an empty queue is empty.
     pub fn take(&self) -> Vec<Received> {

@@ -29,6 +29,7 @@ pub struct Fault {
 struct Invocation {
     id: String,
     payload: Vec<u8>,
+    time: Duration,
 }
 
 struct Answer {
@@ -37,7 +38,8 @@ struct Answer {
     body: Value,
 }
 
-const TIMEOUT: Duration = Duration::from_secs(60);
+/// What the template gives the function for one invocation.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
 
 const ROOT: &str = "/2018-06-01/runtime/";
 
@@ -55,9 +57,10 @@ impl RuntimeApi {
         self.address.to_string()
     }
 
-    /// Hands the payload to the function, and waits for what it answers.
-    pub fn invoke(&self, id: &str, payload: &[u8]) -> Result<Value, Fault> {
-        let invocation = Invocation { id: id.to_owned(), payload: payload.to_vec() };
+    /// Hands the payload to the function, which has so much time for it, and waits for what it
+    /// answers.
+    pub fn invoke(&self, id: &str, payload: &[u8], time: Duration) -> Result<Value, Fault> {
+        let invocation = Invocation { id: id.to_owned(), payload: payload.to_vec(), time };
         self.invocations.send(invocation).unwrap();
         let answer = self.answers.recv_timeout(PATIENCE).expect("the function does not answer");
         if answer.path == format!("invocation/{id}/response") {
@@ -86,7 +89,7 @@ fn answer(
 }
 
 fn hand_over(invocation: Invocation) -> Response {
-    let deadline = since_1970() + TIMEOUT;
+    let deadline = since_1970() + invocation.time;
     let arn = "arn:aws:lambda:us-east-1:123456789012:function:regionwatch";
     let headers = vec![
         ("Lambda-Runtime-Aws-Request-Id", invocation.id),
