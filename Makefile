@@ -26,7 +26,7 @@ demo: cargo ## See alerts made from the sample payloads (no AWS account, no AWS 
 test: cargo build validate ## Run every test, end to end ones included
 	REGIONWATCH_E2E=required cargo test --locked
 
-build: cargo $(TOOLS) ## Build the Lambda function as it is deployed, and the command line with the AWS SDK into target/aws
+build: cargo $(TOOLS) ## Build the Lambda function as it is deployed, and the command line with the AWS SDK
 	$(IN_VENV) sam build
 	$(WITH_AWS)
 

@@ -65,7 +65,7 @@ const MOST_IN_A_ROW: u32 = 3;
 /// A bar on stderr; hidden where that is no terminal.
 pub fn bar() -> ProgressBar {
     let bar = ProgressBar::new(0);
-    match ProgressStyle::with_template("{wide_bar} {pos} of {len}, {elapsed}") {
+    match ProgressStyle::with_template("{wide_bar} {pos} of {len}, {msg}, {elapsed}") {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
@@ -126,6 +126,7 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
         let (mut found, mut is_done) = (0, true);
         for payload in Payloads::new(content) {
             found += 1;
+            self.bar.set_message(plural(self.tally.payloads() + 1, "payload", "payloads"));
             is_done &= match payload {
                 Ok(payload) if found == 1 => self.redrive(name, &payload).await?,
                 Ok(payload) => self.redrive(&format!("{name}, payload {found}"), &payload).await?,
@@ -162,7 +163,7 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
         let (summary, outcome) = self.handler.handle(payload, &invocation).await;
         self.tally.messages += summary.messages;
         if let Some(fault) = &summary.ledger_fault {
-            self.complain(&format!("{name}: {fault}; it was told without the ledger"));
+            self.complain(&format!("{name}: {fault}"));
         }
         if let Err(error) = outcome {
             let is_refused = matches!(error, HandleError::Publish { .. });
@@ -226,16 +227,20 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
 }
 
 impl Tally {
+    fn payloads(&self) -> u64 {
+        self.handled + self.before + self.failed
+    }
+
     fn wrong(&self) -> usize {
         usize::try_from(self.failed + self.faults).unwrap_or(usize::MAX)
     }
 }
 
-/// `12 payloads: 10 handled, 1 done before, 1 failed; 3 messages; 11 deleted; 0 faults`.
+/// `12 payloads: 10 handled, 1 done before, 1 failed; 3 messages; 2 other faults; 11 deleted`.
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Tally { handled, before, failed, .. } = self;
-        let payloads = plural(handled + before + failed, "payload", "payloads");
+        let payloads = plural(self.payloads(), "payload", "payloads");
         let messages = plural(self.messages, "message", "messages");
         write!(
             f,
