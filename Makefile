@@ -11,6 +11,8 @@ TOOLS := $(VENV)/.installed
 IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0
 # `sam validate` wants a region to look things up in; nothing is sent there.
 VALIDATE := $(IN_VENV) AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
+# A folder of its own, so that a build without the SDK stays as it is. Without debug information: it is for the tests.
+WITH_AWS := cargo build --locked --features aws --target-dir target/aws --config profile.dev.debug=false
 RECORDS := $(wildcard events/records/*)
 
 .PHONY: help demo test build validate events deploy lint clean cargo python
@@ -24,8 +26,9 @@ demo: cargo ## See alerts made from the sample payloads (no AWS account, no AWS 
 test: cargo build validate ## Run every test, end to end ones included
 	REGIONWATCH_E2E=required cargo test --locked
 
-build: cargo $(TOOLS) ## Build the Lambda function as it is deployed
+build: cargo $(TOOLS) ## Build the Lambda function as it is deployed, and the command line with the AWS SDK
 	$(IN_VENV) sam build
+	$(WITH_AWS)
 
 validate: $(TOOLS) ## Check the template
 	$(VALIDATE) sam validate

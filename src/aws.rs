@@ -2,9 +2,17 @@
 
 pub mod dynamodb;
 mod fault;
+#[cfg(feature = "aws")]
+pub mod s3;
 pub mod sns;
+#[cfg(feature = "aws")]
+pub mod sqs;
 pub mod ssm;
 
 pub use dynamodb::{DynamoItems, DynamoLedger};
+#[cfg(feature = "aws")]
+pub use s3::S3Objects;
 pub use sns::SnsPublisher;
+#[cfg(feature = "aws")]
+pub use sqs::SqsMessages;
 pub use ssm::SsmPolicy;

@@ -151,7 +151,7 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         if findings.is_empty() {
             return Ok(());
         }
-        let payload_id = id_of(&[envelope.data()]);
+        let payload_id = payload_id(&envelope);
         let scene = Scene { batch: &batch, payload_id, invocation };
         let outgoing = self.ask_ledger(findings, &scene, summary).await;
         self.send(outgoing, &scene, summary).await
@@ -279,6 +279,11 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
             }
         }
     }
+}
+
+/// What the ledger knows a payload by: the same for a replay, and for a copy that was kept.
+pub fn payload_id(envelope: &Envelope<'_>) -> String {
+    id_of(&[envelope.data()])
 }
 
 /// The findings of a batch, the gravest first.

@@ -38,5 +38,8 @@ pub mod config;
 #[cfg(feature = "cli")]
 pub mod source;
 
-#[cfg(feature = "aws")]
+#[cfg(feature = "cli")]
+pub mod undelivered;
+
+#[cfg(feature = "sdk")]
 pub mod aws;

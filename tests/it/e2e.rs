@@ -1,8 +1,8 @@
 //! End to end: the function's own binary between a Runtime API and an SNS topic.
 //!
-//! [`deliver`], [`subscribers`], [`fates`], [`faults`], [`ledger`], [`reload`], [`memory`] and [`cargo_lambda`] are the
-//! tests. They stand on [`function`] (the binary as a child), [`runtime_api`] (what Lambda is to it),
-//! [`moto`] (SNS, SQS, SSM, DynamoDB, Kinesis and CloudWatch Logs on this machine), [`http`] (for
+//! [`deliver`], [`subscribers`], [`fates`], [`faults`], [`ledger`], [`reload`], [`memory`], [`cargo_lambda`] and
+//! [`redrive`] are the tests. They stand on [`function`] (the binary as a child), [`runtime_api`] (what Lambda
+//! is to it), [`moto`] (SNS, SQS, S3, SSM, DynamoDB, Kinesis and CloudWatch Logs on this machine), [`http`] (for
 //! servers of our own) and [`tools`] (what `make build` left, and how a server ends with the test).
 //! One release build serves them all; without it they are skipped.
 
@@ -17,7 +17,10 @@ mod http;
 mod ledger;
 mod memory;
 mod moto;
+mod redrive;
 mod reload;
 mod runtime_api;
 mod subscribers;
 mod tools;
+
+pub use deliver::run_instances;

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::samples::payload;
 
 /// Keeps what it accepts.
-struct Outbox {
+pub struct Outbox {
     fates: fn(usize, &Message) -> Option<Result<(), PublishError>>,
     accepted: Mutex<Vec<Value>>,
 }
@@ -30,7 +30,7 @@ impl Outbox {
         Outbox { fates, accepted: Mutex::default() }
     }
 
-    fn open() -> Self {
+    pub fn open() -> Self {
         Outbox::new(|_, _| Some(Ok(())))
     }
 
@@ -88,11 +88,11 @@ impl Ledger for ReadOnly {
 /// Not the default, so that a handler that forgets it is seen.
 const FORMATS: Formats = Formats { https: HttpsFormat::AmazonQ };
 
-fn ledger() -> InMemoryLedger {
+pub fn ledger() -> InMemoryLedger {
     InMemoryLedger::new(SignedDuration::from_mins(60))
 }
 
-fn handle<L: Ledger>(
+pub fn handle<L: Ledger>(
     payload: &[u8],
     ledger: &L,
     outbox: &Outbox,

@@ -12,7 +12,7 @@ use regionwatch::source::{self, Item};
 use serde::Serialize;
 
 use crate::changes::{Change, Changes};
-use crate::input::{Input, Loaded, PolicyArgs};
+use crate::input::{Folder, Input, Loaded, PolicyArgs};
 use crate::output::{Format, complain, print};
 use crate::{Done, now};
 
@@ -41,7 +41,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Done, String> {
     let judge = Judge { args, loaded: args.policy.load()? };
-    let (inputs, mut faults) = Input::list(&args.records);
+    let (inputs, mut faults) = Input::list(&args.records, Folder::Records);
     let mut explained = 0;
     for input in &inputs {
         match judge.explain_all(input, &mut explained) {

@@ -36,13 +36,18 @@ impl PolicyArgs {
             })?;
             files.push(in_words(PolicyFile::parse(&name, &text))?);
         }
-        let approved = match self.approved_regions.as_slice() {
-            [] => None,
+        Loaded::new(files, self.approved()?)
+    }
+
+    /// The regions that stand in the place of what a policy says.
+    pub fn approved(&self) -> Result<Option<Patterns>, String> {
+        match self.approved_regions.as_slice() {
+            [] => Ok(None),
             codes => {
-                Some(Patterns::regions(codes).map_err(|f| format!("--approved-regions: {f}"))?)
+                let approved = Patterns::regions(codes);
+                approved.map(Some).map_err(|fault| format!("--approved-regions: {fault}"))
             }
-        };
-        Loaded::new(files, approved)
+        }
     }
 }
 
@@ -103,20 +108,28 @@ pub enum Input {
     File(PathBuf),
 }
 
-/// Endings of the files that are taken from a folder; a file that is named itself may end anyhow.
+/// Which files are taken from a folder; one that is named itself is always taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Folder {
+    /// Those that end as CloudTrail's do.
+    Records,
+    /// All but hidden ones and journals: what Lambda keeps has no ending.
+    Undelivered,
+}
+
 const ENDINGS: &[&str] = &[".json", ".json.gz", ".ndjson", ".ndjson.gz", ".jsonl", ".jsonl.gz"];
 
 impl Input {
     /// The inputs behind the arguments, in their order; inside a folder sorted by path.
     /// What cannot be listed is said on stderr, and counted in the second value.
-    pub fn list(arguments: &[PathBuf]) -> (Vec<Input>, usize) {
+    pub fn list(arguments: &[PathBuf], taken: Folder) -> (Vec<Input>, usize) {
         let mut inputs = Vec::new();
         let mut faults = 0;
         for argument in arguments {
             if argument == Path::new("-") {
                 inputs.push(Input::Stdin);
             } else if argument.is_dir() {
-                faults += list_folder(argument, &mut inputs);
+                faults += list_folder(argument, taken, &mut inputs);
             } else {
                 inputs.push(Input::File(argument.clone()));
             }
@@ -146,12 +159,12 @@ pub fn name(path: &Path) -> String {
     clean(&path.display().to_string(), usize::MAX)
 }
 
-fn list_folder(folder: &Path, inputs: &mut Vec<Input>) -> usize {
+fn list_folder(folder: &Path, taken: Folder, inputs: &mut Vec<Input>) -> usize {
     let (mut faults, mut found, mut others) = (0, 0, 0);
     for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
         match entry {
             Ok(entry) if !entry.file_type().is_file() => {}
-            Ok(entry) if is_taken(entry.path()) => {
+            Ok(entry) if taken.takes(entry.path()) => {
                 found += 1;
                 inputs.push(Input::File(entry.into_path()));
             }
@@ -163,8 +176,7 @@ fn list_folder(folder: &Path, inputs: &mut Vec<Input>) -> usize {
         }
     }
     if found == 0 {
-        let endings = ENDINGS.join(", ");
-        complain(&format!("{}: no files that end in {endings}", name(folder)));
+        complain(&format!("{}: no files{}", name(folder), taken.in_words()));
         faults += 1;
     } else if others > 0 {
         complain(&format!("{}: {others} other files passed over", name(folder)));
@@ -172,10 +184,24 @@ fn list_folder(folder: &Path, inputs: &mut Vec<Input>) -> usize {
     faults
 }
 
-/// CloudTrail keeps digests of its files in a folder beside them (CloudTrail guide, "CloudTrail
-/// digest file structure"); they hold no records.
-fn is_taken(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    ENDINGS.iter().any(|ending| name.ends_with(ending))
-        && !path.components().any(|part| part.as_os_str() == "CloudTrail-Digest")
+impl Folder {
+    /// CloudTrail keeps digests of its files in a folder beside them (CloudTrail guide, "CloudTrail
+    /// digest file structure"); they hold no records.
+    fn takes(self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+        match self {
+            Folder::Records => {
+                ENDINGS.iter().any(|ending| name.ends_with(ending))
+                    && !path.components().any(|part| part.as_os_str() == "CloudTrail-Digest")
+            }
+            Folder::Undelivered => !name.starts_with('.') && !name.ends_with(".journal"),
+        }
+    }
+
+    fn in_words(self) -> String {
+        match self {
+            Folder::Records => format!(" that end in {}", ENDINGS.join(", ")),
+            Folder::Undelivered => String::new(),
+        }
+    }
 }

@@ -1,18 +1,16 @@
 //! `regionwatch invoke`: the Lambda's handler on subscription payloads in files.
 
-use std::future::{Future, ready};
 use std::path::PathBuf;
 
-use jiff::{SignedDuration, Timestamp};
-use regionwatch::alert::{Formats, Message};
+use jiff::SignedDuration;
+use regionwatch::alert::Formats;
 use regionwatch::config::Topic;
 use regionwatch::handler::{Handler, Invocation, Limits};
 use regionwatch::ledger::InMemoryLedger;
-use regionwatch::metrics::Summary;
-use regionwatch::publish::{Publish, PublishError};
+use regionwatch::publish::Publish;
 
 use crate::input::{PolicyArgs, name};
-use crate::output::{Format, complain, counts, plural, print, print_message};
+use crate::output::{Format, Printer, complain, print_beside, summary_line};
 use crate::{Done, now};
 
 /// Arguments of `invoke`.
@@ -37,7 +35,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Done, String> {
     match args.topic_arn.clone() {
-        None => pollster::block_on(invoke_all(&args, &Printer { format: args.format })),
+        None => pollster::block_on(invoke_all(&args, &Printer::new(args.format))),
         Some(arn) => {
             publish_to(Topic::parse(&arn).map_err(|what| format!("--topic-arn: {what}"))?, &args)
         }
@@ -60,7 +58,7 @@ fn publish_to(_: Topic, _: &Args) -> Result<Done, String> {
 }
 
 /// How long one payload may take, as the template gives the function.
-const TIME: SignedDuration = SignedDuration::from_secs(60);
+pub const TIME: SignedDuration = SignedDuration::from_secs(60);
 
 async fn invoke_all<P: Publish>(args: &Args, publish: &P) -> Result<Done, String> {
     let policy = args.policy.load()?.policy;
@@ -88,7 +86,7 @@ async fn invoke_all<P: Publish>(args: &Args, publish: &P) -> Result<Done, String
         let (summary, outcome) = handler.handle(&payload, &invocation).await;
         alerts += summary.alerts + summary.rejected;
         match outcome {
-            Ok(()) => report(&name, &summary, args.format)?,
+            Ok(()) => print_beside(&summary_line(&name, &summary), args.format)?,
             Err(fault) => {
                 complain(&format!("{name}: {fault}"));
                 faults += 1;
@@ -96,44 +94,4 @@ async fn invoke_all<P: Publish>(args: &Args, publish: &P) -> Result<Done, String
         }
     }
     Ok(Done::after(faults, args.exit_code && alerts > 0))
-}
-
-/// One line for each payload, so that nothing that was not told goes unmentioned.
-fn report(name: &str, summary: &Summary, format: Format) -> Result<(), String> {
-    let what = if summary.control {
-        "a control message, nothing to judge".to_owned()
-    } else {
-        counts(summary.entries, summary.alerts, &summary.ignored_by, summary.rejected)
-    };
-    let told = match summary.incidents {
-        0 => String::new(),
-        incidents => {
-            let incidents = plural(incidents, "incident", "incidents");
-            format!("; {incidents}, {} told, {} held back", summary.told, summary.held)
-        }
-    };
-    let line = format!("{name}: {what}{told}");
-    match format {
-        Format::Text => print(&line),
-        Format::Json => {
-            complain(&line);
-            Ok(())
-        }
-    }
-}
-
-/// Prints what would be sent.
-struct Printer {
-    format: Format,
-}
-
-impl Publish for Printer {
-    fn publish(
-        &self,
-        messages: &[Message],
-        _: Timestamp,
-    ) -> impl Future<Output = Vec<Result<(), PublishError>>> + Send {
-        let print = |message| print_message(message, self.format).map_err(PublishError::Permanent);
-        ready(messages.iter().map(print).collect())
-    }
 }

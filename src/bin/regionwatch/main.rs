@@ -9,6 +9,7 @@ mod invoke;
 mod output;
 mod pack;
 mod policy;
+mod redrive;
 mod scan;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// Handle subscription payloads as the Lambda function does; alerts go to stdout
     Invoke(invoke::Args),
+    /// Handle again what the on-failure destination kept: a dry run, unless told to publish
+    Redrive(redrive::Args),
     /// Judge history: CloudTrail files, folders of them, or - for standard input
     Scan(scan::Args),
     /// Say of each record, question by question, why it is judged as it is
@@ -63,6 +66,7 @@ impl Done {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Invoke(args) => invoke::run(args),
+        Command::Redrive(args) => redrive::run(&args),
         Command::Scan(args) => scan::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Policy(command) => policy::run(&command),

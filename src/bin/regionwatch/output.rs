@@ -1,11 +1,16 @@
 //! What the commands print. Results go to stdout, all else to stderr.
 
 use std::collections::BTreeMap;
+use std::future::{Future, ready};
 use std::io::{self, Write};
 
 use clap::ValueEnum;
+use indicatif::ProgressBar;
+use jiff::Timestamp;
 use regionwatch::alert::Message;
 use regionwatch::alert::text::clean;
+use regionwatch::metrics::Summary;
+use regionwatch::publish::{Publish, PublishError};
 
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,8 +37,49 @@ pub fn print(text: &str) -> Result<(), String> {
     }
 }
 
+/// What is not a result itself: beside results for people on stdout, else on stderr.
+pub fn print_beside(line: &str, format: Format) -> Result<(), String> {
+    match format {
+        Format::Text => print(line),
+        Format::Json => {
+            complain(line);
+            Ok(())
+        }
+    }
+}
+
+/// Prints messages instead of sending them.
+pub struct Printer {
+    format: Format,
+    /// Gets out of the way while something is printed.
+    bar: ProgressBar,
+}
+
+impl Printer {
+    /// A printer where there is no bar.
+    pub fn new(format: Format) -> Self {
+        Printer::beside(ProgressBar::hidden(), format)
+    }
+
+    /// A printer beside this bar.
+    pub fn beside(bar: ProgressBar, format: Format) -> Self {
+        Printer { format, bar }
+    }
+}
+
+impl Publish for Printer {
+    fn publish(
+        &self,
+        messages: &[Message],
+        _: Timestamp,
+    ) -> impl Future<Output = Vec<Result<(), PublishError>>> + Send {
+        let print = |message| print_message(message, self.format).map_err(PublishError::Permanent);
+        ready(self.bar.suspend(|| messages.iter().map(print).collect()))
+    }
+}
+
 /// One message as it would be sent.
-pub fn print_message(message: &Message, format: Format) -> Result<(), String> {
+fn print_message(message: &Message, format: Format) -> Result<(), String> {
     match format {
         Format::Json => print(&message.json()),
         Format::Text => {
@@ -60,6 +106,23 @@ pub fn counts(
     let (entries, alerts) =
         (plural(entries, "entry", "entries"), plural(alerts, "alert", "alerts"));
     format!("{entries}: {alerts}, {ignored} ignored{reasons}, {rejected} unreadable")
+}
+
+/// What became of a payload, so that nothing that was not told goes unmentioned.
+pub fn summary_line(name: &str, summary: &Summary) -> String {
+    let what = if summary.control {
+        "a control message, nothing to judge".to_owned()
+    } else {
+        counts(summary.entries, summary.alerts, &summary.ignored_by, summary.rejected)
+    };
+    let told = match summary.incidents {
+        0 => String::new(),
+        incidents => {
+            let incidents = plural(incidents, "incident", "incidents");
+            format!("; {incidents}, {} told, {} held back", summary.told, summary.held)
+        }
+    };
+    format!("{name}: {what}{told}")
 }
 
 /// `1 alert`, `2 alerts`.

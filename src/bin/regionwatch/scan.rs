@@ -12,7 +12,7 @@ use regionwatch::source::{self, Item};
 use regionwatch::triage::{Triage, Triaged};
 use serde::Serialize;
 
-use crate::input::{Input, PolicyArgs};
+use crate::input::{Folder, Input, PolicyArgs};
 use crate::output::{Format, complain, counts, plural, print};
 use crate::{Done, now};
 
@@ -38,7 +38,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: Args) -> Result<Done, String> {
     let policy = args.policy.load()?.policy;
-    let (inputs, mut faults) = Input::list(&args.paths);
+    let (inputs, mut faults) = Input::list(&args.paths, Folder::Records);
     let mut scan = Scan { triage: Triage::new(&policy), decisions: args.decisions, broken: None };
     let mut files = 0;
     for input in &inputs {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use ureq::Agent;
+use ureq::typestate::WithBody;
+use ureq::{Agent, RequestBuilder};
 
 use super::tools::{Tethered, await_line, tool};
 
@@ -49,8 +51,11 @@ impl Moto {
     }
 
     fn start() -> Option<Self> {
-        let arguments = ["-H", "127.0.0.1", "-p", "0"];
-        let (server, output) = Tethered::start(&tool("moto_server")?, &arguments);
+        let program = tool("moto_server")?;
+        // Two keys on a page, so that a few objects fill several.
+        let arguments = ["MOTO_S3_DEFAULT_MAX_KEYS=2", program.to_str().unwrap()];
+        let arguments = [&arguments[..], &["-H", "127.0.0.1", "-p", "0"]].concat();
+        let (server, output) = Tethered::start(Path::new("env"), &arguments);
         let place = |line: &str| Some(line.split_once("Running on ")?.1.to_owned());
         let endpoint = await_line(&output, place);
         let endpoint = endpoint.expect("moto_server does not start");
@@ -67,8 +72,7 @@ impl Moto {
         let created = self.sns(&[("Action", "CreateTopic"), ("Name", name)]);
         let (_, arn) = created.split_once("<TopicArn>").expect("an ARN");
         let arn = arn.split('<').next().unwrap().to_owned();
-        let created = self.json("sqs", "AmazonSQS.CreateQueue", &json!({"QueueName": name}));
-        let queue = created["QueueUrl"].as_str().unwrap().to_owned();
+        let queue = self.queue(name);
         let raw = if delivery == Delivery::Raw { "true" } else { "false" };
         self.subscribe(&arn, "sqs", &arn.replace(":sns:", ":sqs:"), ("RawMessageDelivery", raw));
         Topic { arn, queue, moto: self }
@@ -84,6 +88,47 @@ impl Moto {
             ("Attributes.entry.1.key", attribute.0),
             ("Attributes.entry.1.value", attribute.1),
         ]);
+    }
+
+    /// The URL of a new queue.
+    pub fn queue(&self, name: &str) -> String {
+        let created = self.json("sqs", "AmazonSQS.CreateQueue", &json!({"QueueName": name}));
+        created["QueueUrl"].as_str().unwrap().to_owned()
+    }
+
+    pub fn send(&self, queue: &str, body: &str) {
+        let message = json!({"QueueUrl": queue, "MessageBody": body});
+        self.json("sqs", "AmazonSQS.SendMessage", &message);
+    }
+
+    /// How many messages a queue has in sight, and how many are hidden.
+    pub fn in_queue(&self, queue: &str) -> (String, String) {
+        let ask = json!({"QueueUrl": queue, "AttributeNames": ["All"]});
+        let found = self.json("sqs", "AmazonSQS.GetQueueAttributes", &ask);
+        let count = |name: &str| found["Attributes"][name].as_str().unwrap().to_owned();
+        (count("ApproximateNumberOfMessages"), count("ApproximateNumberOfMessagesNotVisible"))
+    }
+
+    pub fn bucket(&self, name: &str) {
+        self.s3(self.http.put(format!("{}/{name}", self.endpoint)), b"");
+    }
+
+    pub fn put_object(&self, bucket: &str, key: &str, content: &[u8]) {
+        self.s3(self.http.put(format!("{}/{bucket}/{key}", self.endpoint)), content);
+    }
+
+    /// The keys in a bucket.
+    pub fn keys(&self, bucket: &str) -> Vec<String> {
+        let list = format!("{}/{bucket}?list-type=2&max-keys=1000", self.endpoint);
+        let request = self.http.get(list).header("Authorization", authorization("s3"));
+        let listed = request.call().unwrap().into_body().read_to_string().unwrap();
+        let keys = listed.split("<Key>").skip(1);
+        keys.map(|key| key.split("</Key>").next().unwrap().to_owned()).collect()
+    }
+
+    fn s3(&self, request: RequestBuilder<WithBody>, content: &[u8]) {
+        let answer = request.header("Authorization", authorization("s3")).send(content).unwrap();
+        assert!(answer.status().is_success(), "{answer:?}");
     }
 
     /// Writes a parameter, and gives the version that it then has.

@@ -15,6 +15,11 @@ pub fn bootstrap() -> Option<PathBuf> {
     built(".aws-sam/build/Function/bootstrap")
 }
 
+/// The command line with the AWS SDK.
+pub fn command_line() -> Option<PathBuf> {
+    built("target/aws/debug/regionwatch")
+}
+
 /// A program of the virtual environment.
 pub fn tool(name: &str) -> Option<PathBuf> {
     built(&format!(".venv/bin/{name}"))

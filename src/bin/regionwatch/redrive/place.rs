@@ -1,0 +1,142 @@
+//! Where payloads are kept: files, a bucket, a queue.
+
+use std::collections::VecDeque;
+use std::io::Read;
+use std::path::PathBuf;
+
+#[cfg(feature = "aws")]
+use regionwatch::alert::text::clean;
+#[cfg(feature = "aws")]
+use regionwatch::aws::sqs::Message;
+#[cfg(feature = "aws")]
+use regionwatch::aws::{S3Objects, SqsMessages};
+
+use crate::input::{Folder, Input};
+
+/// A place, gone through once.
+pub enum Place {
+    /// Files in the order of their paths, which Lambda makes of dates: the oldest first.
+    Files {
+        /// Those that were not opened yet.
+        inputs: VecDeque<Input>,
+        /// How many there are.
+        known: u64,
+        /// How many arguments could not be listed; it was said on stderr.
+        faults: u64,
+    },
+    /// Objects in the order of their keys: the oldest first, too.
+    #[cfg(feature = "aws")]
+    Bucket(S3Objects),
+    /// Messages in the order in which the queue hands them out.
+    #[cfg(feature = "aws")]
+    Queue(SqsMessages),
+}
+
+/// A file, an object or a message.
+pub struct Kept {
+    /// What to call it.
+    pub name: String,
+    /// What it holds, or why that is not known.
+    pub content: Result<Box<dyn Read>, String>,
+    /// By what it is deleted.
+    pub handle: Handle,
+}
+
+/// What its place knows it by.
+pub enum Handle {
+    /// Nothing: files stay.
+    File,
+    /// An object's key.
+    #[cfg(feature = "aws")]
+    Key(String),
+    /// A message.
+    #[cfg(feature = "aws")]
+    Message(Message),
+}
+
+impl Place {
+    /// Files, folders of them, and standard input.
+    pub fn files(paths: &[PathBuf]) -> Self {
+        let (inputs, faults) = Input::list(paths, Folder::Undelivered);
+        let known = inputs.len() as u64;
+        Place::Files { inputs: inputs.into(), known, faults: faults as u64 }
+    }
+
+    /// How many are known of so far.
+    pub fn known(&self) -> u64 {
+        match self {
+            Place::Files { known, .. } => *known,
+            #[cfg(feature = "aws")]
+            Place::Bucket(objects) => objects.known(),
+            #[cfg(feature = "aws")]
+            Place::Queue(messages) => messages.known(),
+        }
+    }
+
+    /// What could not be looked into.
+    pub fn faults(&self) -> u64 {
+        match self {
+            Place::Files { faults, .. } => *faults,
+            #[cfg(feature = "aws")]
+            Place::Bucket(_) | Place::Queue(_) => 0,
+        }
+    }
+
+    /// The next one; `Err` where nobody knows what else is there.
+    pub async fn next(&mut self) -> Result<Option<Kept>, String> {
+        Ok(match self {
+            Place::Files { inputs, .. } => inputs.pop_front().map(|input| Kept {
+                name: input.name(),
+                content: input.open().map_err(|fault| fault.to_string()),
+                handle: Handle::File,
+            }),
+            #[cfg(feature = "aws")]
+            Place::Bucket(objects) => match objects.next().await.map_err(|e| e.to_string())? {
+                Some(key) => Some(Kept {
+                    name: clean(&format!("s3://{}/{key}", objects.bucket()), usize::MAX),
+                    content: objects.read(&key).await.map(in_memory).map_err(|e| e.to_string()),
+                    handle: Handle::Key(key),
+                }),
+                None => None,
+            },
+            #[cfg(feature = "aws")]
+            Place::Queue(messages) => {
+                let message = messages.next().await.map_err(|e| e.to_string())?;
+                message.map(|message| Kept {
+                    name: clean(&format!("message {}", message.id), usize::MAX),
+                    content: Ok(in_memory(message.body.clone().into_bytes())),
+                    handle: Handle::Message(message),
+                })
+            }
+        })
+    }
+
+    /// Deletes what was published; `false` where that is not done.
+    pub async fn delete(&mut self, handle: &Handle) -> Result<bool, String> {
+        match (self, handle) {
+            #[cfg(feature = "aws")]
+            (Place::Bucket(objects), Handle::Key(key)) => {
+                objects.delete(key).await.map(|()| true).map_err(|error| error.to_string())
+            }
+            #[cfg(feature = "aws")]
+            (Place::Queue(messages), Handle::Message(message)) => {
+                messages.delete(message).await.map(|()| true).map_err(|error| error.to_string())
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Lets others have what is still there.
+    pub async fn release(&mut self) -> Result<(), String> {
+        match self {
+            #[cfg(feature = "aws")]
+            Place::Queue(messages) => messages.release().await.map_err(|error| error.to_string()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(feature = "aws")]
+fn in_memory(content: Vec<u8>) -> Box<dyn Read> {
+    Box::new(std::io::Cursor::new(content))
+}

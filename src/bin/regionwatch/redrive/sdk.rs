@@ -1,0 +1,80 @@
+//! Everything of `redrive` that AWS is asked for.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use regionwatch::aws::{
+    DynamoItems, DynamoLedger, S3Objects, SnsPublisher, SqsMessages, SsmPolicy,
+};
+use regionwatch::config::{LedgerTable, Parameter, Topic};
+use regionwatch::ledger::InMemoryLedger;
+use regionwatch::policy::Policy;
+use regionwatch::standing::{News, Standing};
+
+use super::place::Place;
+use super::{Args, dry_run, publish};
+use crate::output::complain;
+use crate::{Done, now};
+
+/// Runs the command.
+pub fn run(args: &Args, topic: Option<Topic>) -> Result<Done, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        let table = args.ledger_table.as_deref().map(|name| LedgerTable::parse(name, false));
+        let table = table.transpose().map_err(|what| format!("--ledger-table: {what}"))?;
+        let policy = policy(args).await?;
+        let place = place(args).await;
+        match topic {
+            Some(topic) if args.publish => told(args, &policy, place, topic, table).await,
+            topic => dry_run(args, &policy, place, topic.as_ref()).await,
+        }
+    })
+}
+
+async fn told(
+    args: &Args,
+    policy: &Policy,
+    place: Place,
+    topic: Topic,
+    table: Option<LedgerTable>,
+) -> Result<Done, String> {
+    let sns = SnsPublisher::new(topic.clone()).await;
+    match table {
+        None => {
+            let ledger = InMemoryLedger::new(args.window());
+            publish(args, args.handler(policy, &ledger, &sns), place, &topic).await
+        }
+        Some(table) => {
+            let ledger = DynamoLedger::new(DynamoItems::new(table).await, args.window());
+            publish(args, args.handler(policy, &ledger, &sns), place, &topic).await
+        }
+    }
+}
+
+async fn place(args: &Args) -> Place {
+    match (&args.bucket, &args.queue_url) {
+        (Some(bucket), _) => Place::Bucket(S3Objects::new(bucket, &args.prefix).await),
+        (_, Some(url)) => Place::Queue(SqsMessages::new(url, args.publish).await),
+        _ => Place::files(&args.paths),
+    }
+}
+
+/// The policy that a new container of the function would judge by.
+async fn policy(args: &Args) -> Result<Arc<Policy>, String> {
+    let Some(name) = &args.policy_parameter else {
+        return Ok(Arc::new(args.policy.load()?.policy));
+    };
+    let fault = |what: String| format!("--policy-parameter: {what}");
+    let parameter = Parameter::parse(name).map_err(fault)?;
+    let (approved, now) = (args.policy.approved()?, now());
+    let source = SsmPolicy::new(parameter).await;
+    let started = Standing::start(source, SignedDuration::MAX, approved, now).await;
+    let (standing, news) = started.map_err(|error| fault(error.to_string()))?;
+    for news in news {
+        if let News::Refused(refusal) = news {
+            complain(&format!("{refusal}\nan earlier version judges instead"));
+        }
+    }
+    Ok(standing.current(now).await.policy)
+}
