@@ -107,7 +107,7 @@ struct Outgoing<'t> {
     finding: Finding<'t>,
     follow_up: Option<FollowUp>,
     /// `None` where the ledger did not answer.
-    telling: Option<Telling>,
+    telling: Option<Box<Telling>>,
 }
 
 /// What all findings of an invocation share.
@@ -179,7 +179,7 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
                     None
                 }
             };
-            let follow_up = telling.as_ref().and_then(follow_up);
+            let follow_up = telling.as_deref().and_then(follow_up);
             outgoing.push(Outgoing { finding, follow_up, telling });
         }
         outgoing

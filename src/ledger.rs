@@ -46,7 +46,7 @@ pub struct Sighting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// Publish it, then confirm with this.
-    Tell(Telling),
+    Tell(Box<Telling>),
     /// Count it; the next message names how many were held.
     Hold,
 }
@@ -203,7 +203,7 @@ impl Memory {
         let mut held_calls = self.untold.clone();
         subtract(&mut held_calls, &sighting.calls);
         let (total, window) = (self.total, self.began);
-        Decision::Tell(Telling { sighting, causes, held, held_calls, total, window })
+        Decision::Tell(Box::new(Telling { sighting, causes, held, held_calls, total, window }))
     }
 
     fn causes(&self, sighting: &Sighting) -> Vec<Cause> {

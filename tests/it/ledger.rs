@@ -162,7 +162,7 @@ fn confirm(ledger: &impl Ledger, telling: &Telling) -> Result<(), LedgerError> {
 /// Records a sighting that has to be told.
 fn telling(ledger: &impl Ledger, sighting: Sighting) -> Telling {
     match record(ledger, sighting).unwrap() {
-        Decision::Tell(telling) => telling,
+        Decision::Tell(telling) => *telling,
         Decision::Hold => panic!("held"),
     }
 }

@@ -199,7 +199,7 @@ impl<'p> World<'p> {
     ) -> Result<Summary, ()> {
         // A digest says of no incident in it why it is told: half of the worlds have none.
         let max_messages = match self.faults {
-            Faults::Many if self.seed % 2 == 0 => 2 + self.chance.below(3),
+            Faults::Many if self.seed.is_multiple_of(2) => 2 + self.chance.below(3),
             Faults::Many | Faults::None => 25,
         };
         let limits = Limits { max_messages, ..Limits::default() };
