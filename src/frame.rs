@@ -362,9 +362,9 @@ impl Scan {
 
     fn run(&mut self, bytes: &[u8]) -> Step {
         use State::{Inside, Scalar, Start, String};
-        let mut at = 0;
+        let (mut state, mut at) = (self.state, 0);
         while let Some(&byte) = bytes.get(at) {
-            self.state = match (self.state, byte) {
+            state = match (state, byte) {
                 (String { depth, escaped }, _) => {
                     let ahead = bytes.get(at..).unwrap_or_default();
                     let searched = string::search(ahead, escaped);
@@ -399,6 +399,7 @@ impl Scan {
             };
             at += 1;
         }
+        self.state = state;
         Step::More
     }
 

@@ -3,6 +3,8 @@
 //! Blocks of bytes are looked at as a whole, in a loop that the compiler makes vectors of. Only a
 //! small block in which the string may end is gone through byte by byte.
 
+use memchr::memchr2;
+
 /// How far a search came.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Searched {
@@ -26,21 +28,39 @@ pub(super) enum End {
 /// Most of a long string is passed in blocks of this size.
 const LARGE: usize = 64;
 
-/// Keys and most values end within so many bytes.
+/// The end of a long string is searched in blocks of this size.
 const SMALL: usize = 16;
+
+/// Keys and most values are shorter.
+const SHORT: usize = 64;
 
 /// Searches the inside of a string for its end. `escaped`: a backslash stands before the bytes.
 pub(super) fn search(bytes: &[u8], escaped: bool) -> Searched {
+    if !escaped && let Some(passed) = short(bytes) {
+        return Searched { passed, end: End::Quote };
+    }
     let mut walk = Walk { bytes, at: 0, escaped };
+    // Leaps look at the two bytes before them.
+    let mut steps = 2;
     loop {
-        if let Some(end) = walk.step_by_step(SMALL) {
+        if let Some(end) = walk.step_by_step(steps) {
             return Searched { passed: walk.at, end };
         }
         let start = walk.at;
         walk.leap::<LARGE>();
         walk.leap::<SMALL>();
         walk.landed(start);
+        steps = SMALL;
     }
+}
+
+/// The length of a short string without escapes.
+fn short(bytes: &[u8]) -> Option<usize> {
+    let start = bytes.get(..SHORT).unwrap_or(bytes);
+    let at = memchr2(b'"', b'\\', start)?;
+    let (text, end) = start.split_at_checked(at)?;
+    let has_control = text.iter().fold(false, |found, byte| found | (*byte <= 0x1F));
+    (end.starts_with(b"\"") && !has_control).then_some(at)
 }
 
 struct Walk<'b> {

@@ -29,5 +29,6 @@ mod properties;
 mod samples;
 mod schema;
 mod simulation;
+mod skim;
 mod standing;
 mod template;
