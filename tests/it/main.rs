@@ -10,6 +10,7 @@
 )]
 
 mod alert;
+mod batches;
 mod cli;
 mod corpus;
 mod differential;

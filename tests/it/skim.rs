@@ -134,10 +134,10 @@ impl<'p> Trial<'p> {
 }
 
 /// A source of chance, the same for the same seed.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn throw(&mut self, below: usize) -> usize {
+    pub fn throw(&mut self, below: usize) -> usize {
         // SplitMix64
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -146,11 +146,11 @@ impl Dice {
         ((z ^ (z >> 31)) >> 33) as usize % below
     }
 
-    fn one_in(&mut self, many: usize) -> bool {
+    pub fn one_in(&mut self, many: usize) -> bool {
         self.throw(many) == 0
     }
 
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+    pub fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
         from[self.throw(from.len())]
     }
 }
@@ -289,7 +289,7 @@ fn record(dice: &mut Dice) -> String {
 }
 
 /// The text, damaged in a place or two.
-fn damaged(text: &[u8], dice: &mut Dice) -> Vec<u8> {
+pub fn damaged(text: &[u8], dice: &mut Dice) -> Vec<u8> {
     const BYTES: &[u8] = b"\"\\{}[],: \n0-.eEnt\x00\x7F\xC3\xA9u/x";
     let mut text = text.to_vec();
     for _ in 0..=dice.throw(2) {
