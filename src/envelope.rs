@@ -223,8 +223,10 @@ impl Pass {
         frames.take(b'[', "the start of the entries")?;
         let mut first = true;
         while frames.next_element(&mut first)? {
-            let entry = match frames.value_and_last_string(LARGEST_ENTRY)? {
-                (Frame::Whole(text), last_string) => RawEntry::whole(text, last_string),
+            let head = entry::head(frames.peek_ahead(entry::LONGEST_HEAD)?);
+            let entry = match frames.value_behind(head, LARGEST_ENTRY)? {
+                (Frame::Whole(text), true) => RawEntry::with_message(text, head - 1),
+                (Frame::Whole(text), false) => RawEntry::whole(text),
                 (Frame::Oversize { head, .. }, _) => RawEntry::oversize(head),
             };
             on_entry(&batch, entry);

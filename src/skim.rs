@@ -13,14 +13,14 @@
 //! What was passed is valid JSON and names no field twice. What stands behind the place where it
 //! stopped nobody has looked at: there, a damaged end or a repeated field goes unnoticed.
 
+mod answers;
 mod glance;
 mod walk;
-
-use std::collections::HashMap;
 
 use crate::envelope::Escaped;
 use crate::policy::{Foresight, Policy, Reason, Unforeseen};
 
+use answers::{Answer, Answers};
 use glance::{Fields, Glance};
 use walk::{Odd, Walk};
 
@@ -31,11 +31,8 @@ pub struct Skimmer<'p> {
     /// The fields that the question for approved regions needs.
     needed: Fields,
     /// Its answers, where it needs no more than [`Fields::CALL`].
-    answers: HashMap<Box<[u8]>, Answer>,
+    answers: Answers,
 }
-
-/// Questions 1 to 3, answered ahead.
-type Answer = Result<Option<Reason>, Unforeseen>;
 
 /// What skimming a record came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,12 +42,6 @@ pub enum Skim {
     /// Nobody knows before it is read.
     Unsure,
 }
-
-/// Answers remembered; those to calls that come later are asked for each time.
-const MOST_ANSWERS: usize = 1024;
-
-/// Longer ones are not remembered. In bytes.
-const LONGEST_CALL: usize = 256;
 
 impl<'p> Skimmer<'p> {
     /// Skims under `policy`.
@@ -63,7 +54,7 @@ impl<'p> Skimmer<'p> {
         if foresight.needs_account() {
             needed = needed.and(Fields::IDENTITY).and(Fields::ACCOUNT);
         }
-        Skimmer { foresight, needed, answers: HashMap::new() }
+        Skimmer { foresight, needed, answers: Answers::default() }
     }
 
     /// Skims one message. `batch_owner` is the account that owns the log group.
@@ -108,15 +99,9 @@ impl<'p> Skimmer<'p> {
         if self.needed != Fields::CALL {
             return Ok(self.foresight.by_region(&glance.record()?, batch_owner)?);
         }
-        let call = glance.call();
-        if let Some(answer) = self.answers.get(call) {
-            return Ok(answer.clone()?);
-        }
-        let answer = self.foresight.by_region(&glance.call_record()?, batch_owner);
-        if self.answers.len() < MOST_ANSWERS && call.len() <= LONGEST_CALL {
-            self.answers.insert(call.into(), answer.clone());
-        }
-        Ok(answer?)
+        let (foresight, call) = (self.foresight, glance.call());
+        let ask = || Ok::<Answer, Odd>(foresight.by_region(&glance.call_record()?, batch_owner));
+        Ok(self.answers.to(call, ask)??)
     }
 }
 

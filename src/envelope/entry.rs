@@ -16,8 +16,8 @@ pub struct RawEntry<'a>(Held<'a>);
 enum Held<'a> {
     Whole {
         text: &'a [u8],
-        /// Where the last string in the text begins.
-        last_string: usize,
+        /// Where the message begins, in an entry that is written as CloudWatch Logs does.
+        message: Option<usize>,
     },
     /// The first bytes of one that is larger than [`LARGEST_ENTRY`].
     Head(&'a [u8]),
@@ -48,9 +48,14 @@ pub struct Reject {
 }
 
 impl<'a> RawEntry<'a> {
-    /// One JSON value as [`crate::frame`] cuts it, and where the last string in it begins.
-    pub(super) fn whole(text: &'a [u8], last_string: usize) -> Self {
-        RawEntry(Held::Whole { text, last_string })
+    /// One JSON value as [`crate::frame`] cuts it.
+    pub(super) fn whole(text: &'a [u8]) -> Self {
+        RawEntry(Held::Whole { text, message: None })
+    }
+
+    /// One that begins as [`head`] has it, and has no string behind that which begins there.
+    pub(super) fn with_message(text: &'a [u8], message: usize) -> Self {
+        RawEntry(Held::Whole { text, message: Some(message) })
     }
 
     /// The first bytes of a value that was too large to hold.
@@ -62,12 +67,8 @@ impl<'a> RawEntry<'a> {
     /// `{"id":"1","timestamp":2,"message":"..."}`. In another dialect it takes [`RawEntry::read`]
     /// to find it. What is escaped in it may be no text, as `\x` is none.
     pub fn message(&self) -> Option<Escaped<'a>> {
-        let Held::Whole { text, last_string } = self.0 else { return None };
-        let behind_id = behind_id(text.strip_prefix(b"{\"id\":")?)?;
-        let behind_time = behind_number(behind_id.strip_prefix(b",\"timestamp\":")?)?;
-        let message = behind_time.strip_prefix(b",\"message\":")?;
-        let is_last_string = text.len() - message.len() == last_string;
-        let message = message.strip_suffix(b"}").filter(|_| is_last_string)?;
+        let Held::Whole { text, message: Some(start) } = self.0 else { return None };
+        let message = text.get(start..)?.strip_suffix(b"}")?;
         // ASCII is told apart faster than UTF-8 is checked.
         let is_utf8 = message.is_ascii() || std::str::from_utf8(message).is_ok();
         (is_utf8 && message.ends_with(b"\"")).then_some(Escaped(message))
@@ -138,6 +139,21 @@ struct Members<'a> {
     timestamp: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<&'a RawValue>,
+}
+
+/// The beginning of an entry is looked at so far. In bytes.
+pub(super) const LONGEST_HEAD: usize = 160;
+
+/// How many bytes there are up to the message, its first quote among them, in an entry that is
+/// written exactly as CloudWatch Logs writes it; 0 in any other.
+pub(super) fn head(start: &[u8]) -> usize {
+    behind_head(start).map_or(0, |behind| start.len() - behind.len())
+}
+
+fn behind_head(start: &[u8]) -> Option<&[u8]> {
+    let behind_id = behind_id(start.strip_prefix(b"{\"id\":")?)?;
+    let behind_time = behind_number(behind_id.strip_prefix(b",\"timestamp\":")?)?;
+    behind_time.strip_prefix(b",\"message\":\"")
 }
 
 /// What follows an id, which is digits: CloudWatch Logs puts them in quotes, others do not.
