@@ -6,6 +6,8 @@
 //! valid JSON is judged by whoever reads it. A value beyond the caller's limit is passed over
 //! without being held.
 
+mod string;
+
 use std::borrow::Cow;
 use std::io::{self, Read};
 
@@ -179,16 +181,30 @@ impl<R: Read> Frames<R> {
 
     /// Takes the next value; one of more than `limit` bytes is passed over and told as oversize.
     pub fn value(&mut self, limit: usize) -> Result<Frame<'_>, FrameError> {
-        match self.measure(limit, Lines::Any)? {
-            Some(length) => Ok(Frame::Whole(self.take_bytes(length))),
-            None => self.pass_over(),
+        Ok(self.value_behind(0, limit)?.0)
+    }
+
+    /// As [`Frames::value`], for a value of which the caller has looked at the first bytes: they
+    /// are an object's, and the last of them begins a string in it. Says whether the value ends
+    /// right behind that string. `head`: how many bytes; 0 where nobody has looked.
+    pub fn value_behind(
+        &mut self,
+        head: usize,
+        limit: usize,
+    ) -> Result<(Frame<'_>, bool), FrameError> {
+        match self.measure(head, limit, Lines::Any)? {
+            Some(Measured { length, last_string }) => {
+                let ends_behind = head > 0 && last_string + 1 == head;
+                Ok((Frame::Whole(self.take_bytes(length)), ends_behind))
+            }
+            None => Ok((self.pass_over()?, false)),
         }
     }
 
     /// The next value, which stays where it is; `None` where it has more than `limit` bytes.
     pub fn peek_value(&mut self, limit: usize, lines: Lines) -> Result<Option<&[u8]>, FrameError> {
-        let length = self.measure(limit, lines)?;
-        Ok(length.and_then(|length| self.window.get(self.start..self.start + length)))
+        let measured = self.measure(0, limit, lines)?;
+        Ok(measured.and_then(|value| self.window.get(self.start..self.start + value.length)))
     }
 
     /// Takes the next bytes, which were peeked at before.
@@ -198,11 +214,16 @@ impl<R: Read> Frames<R> {
         self.window.get(taken).unwrap_or_default()
     }
 
-    /// The length of the next value; `None` where it has more than `limit` bytes.
-    fn measure(&mut self, limit: usize, lines: Lines) -> Result<Option<usize>, FrameError> {
+    /// The size of the next value; `None` where it has more than `limit` bytes.
+    fn measure(
+        &mut self,
+        head: usize,
+        limit: usize,
+        lines: Lines,
+    ) -> Result<Option<Measured>, FrameError> {
         self.peek()?;
-        let mut scan = Scan::new(lines);
-        let mut length = 0;
+        let mut scan = Scan::behind(head, lines);
+        let mut length = head;
         loop {
             let ahead = self.window.get(self.start + length..self.end).unwrap_or_default();
             let step = scan.feed(ahead);
@@ -212,7 +233,7 @@ impl<R: Read> Frames<R> {
             }
             match step {
                 Step::More => {}
-                Step::End(_) => return Ok(Some(length)),
+                Step::End(_) => return Ok(Some(scan.measured(length))),
                 Step::Fault { expected, .. } => {
                     let offset = self.offset() + length as u64;
                     return Err(FrameError::Unexpected { offset, expected });
@@ -220,7 +241,7 @@ impl<R: Read> Frames<R> {
             }
             if !self.more()? {
                 return match scan.state {
-                    State::Scalar => Ok(Some(length)),
+                    State::Scalar => Ok(Some(scan.measured(length))),
                     _ => Err(FrameError::Ended { offset: self.offset() + length as u64 }),
                 };
             }
@@ -231,7 +252,7 @@ impl<R: Read> Frames<R> {
     fn pass_over(&mut self) -> Result<Frame<'_>, FrameError> {
         let head = self.window.get(self.start..self.end.min(self.start + HEAD));
         self.head = head.unwrap_or_default().to_vec();
-        let mut scan = Scan::new(Lines::Any);
+        let mut scan = Scan::behind(0, Lines::Any);
         let mut length = 0;
         loop {
             let ahead = self.window.get(self.start..self.end).unwrap_or_default();
@@ -288,18 +309,27 @@ pub enum Lines {
     One,
 }
 
+/// A value, not taken yet.
+struct Measured {
+    length: usize,
+    last_string: usize,
+}
+
 /// A scan for the end of a value; it goes on from its state when more bytes come.
 struct Scan {
     lines: Lines,
     state: State,
+    /// How many bytes were fed before.
+    fed: usize,
+    /// Where the last string began.
+    last_string: usize,
 }
 
 #[derive(Clone, Copy)]
 enum State {
     Start,
     Inside { depth: u32 },
-    String { depth: u32 },
-    Escape { depth: u32 },
+    String { depth: u32, escaped: bool },
     Scalar,
 }
 
@@ -324,22 +354,44 @@ impl Step {
 }
 
 impl Scan {
-    fn new(lines: Lines) -> Self {
-        Scan { lines, state: State::Start }
+    fn behind(head: usize, lines: Lines) -> Self {
+        let inside = State::String { depth: 1, escaped: false };
+        let state = if head == 0 { State::Start } else { inside };
+        Scan { lines, state, fed: head, last_string: head.saturating_sub(1) }
+    }
+
+    fn measured(&self, length: usize) -> Measured {
+        Measured { length, last_string: self.last_string }
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Step {
-        use State::{Escape, Inside, Scalar, Start, String};
-        for (at, &byte) in bytes.iter().enumerate() {
-            self.state = match (self.state, byte) {
-                (String { depth: 0 }, b'"') => return Step::End(at + 1),
-                (String { depth }, b'"') => Inside { depth },
-                (String { depth }, b'\\') => Escape { depth },
-                (String { .. }, 0..=0x1F) => {
-                    return Step::Fault { at, expected: "allowed unescaped inside a string" };
+        let step = self.run(bytes);
+        self.fed += bytes.len();
+        step
+    }
+
+    fn run(&mut self, bytes: &[u8]) -> Step {
+        use State::{Inside, Scalar, Start, String};
+        let (mut state, mut at) = (self.state, 0);
+        while let Some(&byte) = bytes.get(at) {
+            state = match (state, byte) {
+                (String { depth, escaped }, _) => {
+                    let ahead = bytes.get(at..).unwrap_or_default();
+                    let searched = string::search(ahead, escaped);
+                    at += searched.passed;
+                    match searched.end {
+                        string::End::Quote if depth == 0 => return Step::End(at + 1),
+                        string::End::Quote => Inside { depth },
+                        string::End::Control => {
+                            return Step::Fault {
+                                at,
+                                expected: "allowed unescaped inside a string",
+                            };
+                        }
+                        string::End::None { escaped } => String { depth, escaped },
+                    }
                 }
-                (String { depth } | Escape { depth }, _) => String { depth },
-                (Inside { depth }, b'"') => String { depth },
+                (Inside { depth }, b'"') => self.string(depth, at),
                 (Inside { depth }, b'{' | b'[') => Inside { depth: depth + 1 },
                 (Inside { depth: 1 }, b'}' | b']') => return Step::End(at + 1),
                 (Inside { depth }, b'}' | b']') => Inside { depth: depth - 1 },
@@ -348,15 +400,22 @@ impl Scan {
                 }
                 (Inside { depth }, _) => Inside { depth },
                 (Start, b'{' | b'[') => Inside { depth: 1 },
-                (Start, b'"') => String { depth: 0 },
+                (Start, b'"') => self.string(0, at),
                 (Start, b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => Scalar,
                 (Start, _) => return Step::Fault { at, expected: "the start of a value" },
                 (Scalar, b',' | b'}' | b']') => return Step::End(at),
                 (Scalar, space) if is_space(space) => return Step::End(at),
                 (Scalar, _) => Scalar,
             };
+            at += 1;
         }
+        self.state = state;
         Step::More
+    }
+
+    fn string(&mut self, depth: u32, at: usize) -> State {
+        self.last_string = self.fed + at;
+        State::String { depth, escaped: false }
     }
 }
 

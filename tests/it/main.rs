@@ -10,6 +10,7 @@
 )]
 
 mod alert;
+mod batches;
 mod cli;
 mod corpus;
 mod differential;
@@ -32,6 +33,7 @@ mod redrive;
 mod samples;
 mod schema;
 mod simulation;
+mod skim;
 mod standing;
 mod template;
 mod undelivered;

@@ -1,0 +1,121 @@
+//! May this be dropped? Answered over the message as it stands in the batch, still escaped.
+//!
+//! Most records are ignored, and to unescape and parse one costs more than to inflate it. So
+//! [`Skimmer::skim`] goes through the members of the record, reads those that decide, and stops as
+//! soon as the judge's answer is certain. Only members of the record itself count, and of
+//! `userIdentity` those that the judge reads: what stands deeper was written by whoever made the
+//! call. On anything odd, and wherever a watch may match or the call may alert, it is unsure, and
+//! the record is read and judged. Every reason is the judge's own.
+//!
+//! Records that share `eventSource`, `eventName` and `awsRegion` share the answer to the question for
+//! approved regions, as a rule: it is asked once for all of them.
+//!
+//! What was passed is valid JSON and names no field twice. What stands behind the place where it
+//! stopped nobody has looked at: there, a damaged end or a repeated field goes unnoticed.
+
+mod answers;
+mod glance;
+mod walk;
+
+use crate::envelope::Escaped;
+use crate::policy::{Foresight, Policy, Reason, Unforeseen};
+
+use answers::{Answer, Answers};
+use glance::{Fields, Glance};
+use walk::{Odd, Walk};
+
+/// Skims the records of a batch.
+#[derive(Debug, Clone)]
+pub struct Skimmer<'p> {
+    foresight: Foresight<'p>,
+    /// The fields that the question for approved regions needs.
+    needed: Fields,
+    /// Its answers, where it needs no more than [`Fields::CALL`].
+    answers: Answers,
+}
+
+/// What skimming a record came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Skim {
+    /// The judge would ignore it, for this reason.
+    Ignore(Reason),
+    /// Nobody knows before it is read.
+    Unsure,
+}
+
+impl<'p> Skimmer<'p> {
+    /// Skims under `policy`.
+    pub fn new(policy: &'p Policy) -> Self {
+        let foresight = Foresight::of(policy);
+        let mut needed = Fields::CALL;
+        if foresight.needs_principal() {
+            needed = needed.and(Fields::IDENTITY);
+        }
+        if foresight.needs_account() {
+            needed = needed.and(Fields::IDENTITY).and(Fields::ACCOUNT);
+        }
+        Skimmer { foresight, needed, answers: Answers::default() }
+    }
+
+    /// Skims one message. `batch_owner` is the account that owns the log group.
+    pub fn skim(&mut self, message: Escaped<'_>, batch_owner: &str) -> Skim {
+        self.skim_to(message, batch_owner).0
+    }
+
+    /// As [`Skimmer::skim`], and how many bytes of the message it went through, the opening quote
+    /// not among them.
+    pub fn skim_to(&mut self, message: Escaped<'_>, batch_owner: &str) -> (Skim, usize) {
+        let mut walk = Walk::through(message);
+        let skim = match self.reason(&mut walk, batch_owner) {
+            Ok(reason) => Skim::Ignore(reason),
+            Err(Unsure) => Skim::Unsure,
+        };
+        (skim, walk.passed(message))
+    }
+
+    fn reason(&mut self, walk: &mut Walk<'_>, batch_owner: &str) -> Result<Reason, Unsure> {
+        let mut glance = Glance::default();
+        let mut open = true;
+        let mut next = walk.enter()?;
+        while let Some(key) = next {
+            glance.read_field(key, walk)?;
+            if open && glance.has_all(self.needed) {
+                if let Some(reason) = self.by_region(&glance, batch_owner)? {
+                    return Ok(reason);
+                }
+                open = false;
+            }
+            next = walk.next_key()?;
+        }
+        walk.end()?;
+        Ok(self.foresight.by_all(&glance.record()?, batch_owner)?)
+    }
+
+    fn by_region(
+        &mut self,
+        glance: &Glance<'_>,
+        batch_owner: &str,
+    ) -> Result<Option<Reason>, Unsure> {
+        if self.needed != Fields::CALL {
+            return Ok(self.foresight.by_region(&glance.record()?, batch_owner)?);
+        }
+        let (foresight, call) = (self.foresight, glance.call());
+        let ask = || Ok::<Answer, Odd>(foresight.by_region(&glance.call_record()?, batch_owner));
+        Ok(self.answers.to(call, ask)??)
+    }
+}
+
+/// Skimming came to nothing; why, nobody asks.
+struct Unsure;
+
+impl From<Odd> for Unsure {
+    fn from(Odd: Odd) -> Self {
+        Unsure
+    }
+}
+
+impl From<Unforeseen> for Unsure {
+    fn from(Unforeseen: Unforeseen) -> Self {
+        Unsure
+    }
+}

@@ -1,0 +1,262 @@
+//! Goes through JSON that stands inside a JSON string, without unescaping it.
+//!
+//! In there a quote is `\"`, and a backslash of the text is `\\`. Other escapes of the string around
+//! it, and white space between tokens, are allowed and not written by CloudTrail: they are
+//! odd, and so is whatever is no JSON. What was passed without a complaint is valid.
+
+use memchr::memchr;
+
+use crate::envelope::Escaped;
+
+/// A place in the text.
+#[derive(Clone, Copy)]
+pub(super) struct Walk<'m> {
+    /// What was not passed yet.
+    rest: &'m [u8],
+}
+
+/// Something that is not written as CloudTrail writes it.
+#[derive(Debug)]
+pub(super) struct Odd;
+
+/// A quote of the text.
+const QUOTE: &[u8; 2] = br#"\""#;
+
+/// Values nested deeper are odd: the kinds of the brackets that are open must fit into a word.
+const DEEPEST: u32 = 64;
+
+impl<'m> Walk<'m> {
+    pub(super) fn through(message: Escaped<'m>) -> Self {
+        Walk { rest: message.inside() }
+    }
+
+    /// How many bytes of the message were passed.
+    pub(super) fn passed(&self, message: Escaped<'m>) -> usize {
+        message.inside().len() - self.rest.len()
+    }
+
+    /// What stands between this place and a later one.
+    pub(super) fn up_to(self, later: &Walk<'m>) -> &'m [u8] {
+        let length = self.rest.len() - later.rest.len();
+        self.rest.get(..length).unwrap_or_default()
+    }
+
+    /// Enters an object: its first key, the colon taken; `None` where it is empty.
+    pub(super) fn enter(&mut self) -> Result<Option<&'m [u8]>, Odd> {
+        self.take(b"{")?;
+        if self.take_if(b"}") { Ok(None) } else { self.key(QUOTE).map(Some) }
+    }
+
+    /// Behind a member of an object: the next key, its colon taken; `None` once the object is
+    /// closed. A key with escapes in it is odd, for it may be any.
+    pub(super) fn next_key(&mut self) -> Result<Option<&'m [u8]>, Odd> {
+        if self.take_if(b"}") { Ok(None) } else { self.key(br#",\""#).map(Some) }
+    }
+
+    fn key<const N: usize>(&mut self, start: &[u8; N]) -> Result<&'m [u8], Odd> {
+        self.take(start)?;
+        self.plain_string_to(br#"\":"#)
+    }
+
+    /// The end of the message.
+    pub(super) fn end(&self) -> Result<(), Odd> {
+        if self.rest.is_empty() { Ok(()) } else { Err(Odd) }
+    }
+
+    /// A string with something in it; `None` for an empty one and for null. Another value is odd,
+    /// and so is a string with escapes in it.
+    pub(super) fn text(&mut self) -> Result<Option<&'m [u8]>, Odd> {
+        if !self.take_if(QUOTE) {
+            return self.take(b"null").map(|()| None);
+        }
+        let text = self.plain_string_to(QUOTE)?;
+        Ok(Some(text).filter(|text| !text.is_empty()))
+    }
+
+    /// A bool, where one comes next.
+    pub(super) fn bool(&mut self) -> Option<bool> {
+        if self.take_if(b"true") {
+            return Some(true);
+        }
+        self.take_if(b"false").then_some(false)
+    }
+
+    /// Passes over a value of any kind.
+    pub(super) fn pass_over(&mut self) -> Result<(), Odd> {
+        if self.take_if(QUOTE) {
+            return self.pass_over_string_to(QUOTE);
+        }
+        let mut open = Brackets::default();
+        while !(self.pass_over_start(&mut open)? && self.pass_over_ends(&mut open)?) {}
+        Ok(())
+    }
+
+    /// Passes over a scalar or an empty bracket, and is `true`; or over the start of a bracket.
+    fn pass_over_start(&mut self, open: &mut Brackets) -> Result<bool, Odd> {
+        match self.rest.first().ok_or(Odd)? {
+            b'\\' => {
+                self.take(QUOTE)?;
+                self.pass_over_string_to(QUOTE)?;
+            }
+            b'{' => {
+                self.take(b"{")?;
+                if !self.take_if(b"}") {
+                    open.open(Bracket::Object)?;
+                    self.pass_over_key(QUOTE)?;
+                    return Ok(false);
+                }
+            }
+            b'[' => {
+                self.take(b"[")?;
+                if !self.take_if(b"]") {
+                    open.open(Bracket::Array)?;
+                    return Ok(false);
+                }
+            }
+            b't' => self.take(b"true")?,
+            b'f' => self.take(b"false")?,
+            b'n' => self.take(b"null")?,
+            _ => self.pass_over_number()?,
+        }
+        Ok(true)
+    }
+
+    /// Behind a value: passes over the brackets that close, and is `true` where all are closed;
+    /// or up to the next value in the innermost one.
+    fn pass_over_ends(&mut self, open: &mut Brackets) -> Result<bool, Odd> {
+        while let Some(bracket) = open.innermost() {
+            match (bracket, self.rest.first()) {
+                (Bracket::Object, Some(b',')) => {
+                    self.pass_over_key(br#",\""#)?;
+                    return Ok(false);
+                }
+                (Bracket::Array, Some(b',')) => {
+                    self.take(b",")?;
+                    return Ok(false);
+                }
+                (Bracket::Object, Some(b'}')) => self.take(b"}")?,
+                (Bracket::Array, Some(b']')) => self.take(b"]")?,
+                _ => return Err(Odd),
+            }
+            open.close();
+        }
+        Ok(true)
+    }
+
+    fn pass_over_key<const N: usize>(&mut self, start: &[u8; N]) -> Result<(), Odd> {
+        self.take(start)?;
+        self.pass_over_string_to(br#"\":"#)
+    }
+
+    /// The rest of a string without escapes; its `end` is taken, too.
+    fn plain_string_to<const N: usize>(&mut self, end: &[u8; N]) -> Result<&'m [u8], Odd> {
+        let length = memchr(b'\\', self.rest).ok_or(Odd)?;
+        let (text, behind) = self.rest.split_at_checked(length).ok_or(Odd)?;
+        self.rest = behind;
+        self.take(end)?;
+        Ok(text)
+    }
+
+    fn pass_over_string_to<const N: usize>(&mut self, end: &[u8; N]) -> Result<(), Odd> {
+        loop {
+            let escape = memchr(b'\\', self.rest).ok_or(Odd)?;
+            self.rest = self.rest.get(escape..).ok_or(Odd)?;
+            if self.take_if(end) {
+                return Ok(());
+            }
+            self.take(br"\\")?;
+            self.pass_over_escaped()?;
+        }
+    }
+
+    /// What stands behind a backslash of the text.
+    fn pass_over_escaped(&mut self) -> Result<(), Odd> {
+        if self.take_if(QUOTE) || self.take_if(br"\\") {
+            return Ok(());
+        }
+        let (escape, behind) = self.rest.split_first().ok_or(Odd)?;
+        self.rest = behind;
+        match escape {
+            b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
+            b'u' => {
+                let (digits, behind) = self.rest.split_at_checked(4).ok_or(Odd)?;
+                self.rest = behind;
+                if digits.iter().all(u8::is_ascii_hexdigit) { Ok(()) } else { Err(Odd) }
+            }
+            _ => Err(Odd),
+        }
+    }
+
+    /// `-12.5e+3`.
+    fn pass_over_number(&mut self) -> Result<(), Odd> {
+        self.take_if(b"-");
+        if !self.take_if(b"0") {
+            self.digits()?;
+        }
+        if self.take_if(b".") {
+            self.digits()?;
+        }
+        if self.take_if(b"e") || self.take_if(b"E") {
+            if !self.take_if(b"+") {
+                self.take_if(b"-");
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Odd> {
+        let digits = self.rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        self.rest = self.rest.get(digits..).filter(|_| digits > 0).ok_or(Odd)?;
+        Ok(())
+    }
+
+    fn take<const N: usize>(&mut self, token: &[u8; N]) -> Result<(), Odd> {
+        if self.take_if(token) { Ok(()) } else { Err(Odd) }
+    }
+
+    /// Arrays are compared in one go.
+    fn take_if<const N: usize>(&mut self, token: &[u8; N]) -> bool {
+        match self.rest.split_first_chunk() {
+            Some((start, behind)) if start == token => {
+                self.rest = behind;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bracket {
+    Object,
+    Array,
+}
+
+/// The brackets that are open: a bit for each, set for objects, the innermost the lowest.
+#[derive(Debug, Default)]
+struct Brackets {
+    depth: u32,
+    objects: u64,
+}
+
+impl Brackets {
+    fn innermost(&self) -> Option<Bracket> {
+        let kind = if self.objects & 1 == 1 { Bracket::Object } else { Bracket::Array };
+        (self.depth > 0).then_some(kind)
+    }
+
+    fn open(&mut self, kind: Bracket) -> Result<(), Odd> {
+        if self.depth == DEEPEST {
+            return Err(Odd);
+        }
+        self.depth += 1;
+        self.objects = self.objects << 1 | u64::from(kind == Bracket::Object);
+        Ok(())
+    }
+
+    fn close(&mut self) {
+        self.depth = self.depth.saturating_sub(1);
+        self.objects >>= 1;
+    }
+}
