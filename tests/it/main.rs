@@ -10,6 +10,8 @@
 )]
 
 mod alert;
+#[path = "../../benches/pipeline/batches.rs"]
+mod batches;
 mod cli;
 mod corpus;
 mod differential;
