@@ -36,4 +36,6 @@ mod simulation;
 mod skim;
 mod standing;
 mod template;
+#[path = "../../benches/pipeline/batches.rs"]
+mod trail;
 mod undelivered;

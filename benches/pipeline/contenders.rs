@@ -1,0 +1,126 @@
+//! Who is compared: each walks over a payload, and says how many entries it would alert on.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use aws_lambda_events::event::cloudwatch_logs::LogsEvent;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use regionwatch::envelope::Envelope;
+use regionwatch::policy::Policy;
+use regionwatch::triage::Triage;
+use serde_json::Value;
+
+use crate::peer::Peer;
+
+/// A contender.
+pub enum Contender {
+    /// In this process.
+    Walk(Walk),
+    /// In one of its own.
+    Peer(Peer),
+}
+
+/// A contender in this process.
+#[derive(Clone, Copy)]
+pub struct Walk {
+    pub name: &'static str,
+    /// What it is made of.
+    pub what: &'static str,
+    /// Alerts in a payload; the floors see none.
+    pub run: fn(&Policy, &[u8]) -> u64,
+}
+
+/// The floor first.
+pub const WALKS: [Walk; 4] = [
+    Walk { name: "floor", what: "base64-simd and libdeflate, and nothing done", run: floor },
+    Walk { name: "inflater", what: "base64 and zlib-rs as ours, and nothing done", run: inflater },
+    Walk { name: "ours", what: "open, inflate, judge, triage", run: ours },
+    Walk { name: "naive", what: "LogsEvent and serde_json::Value, region and prefix", run: naive },
+];
+
+/// Where ours stands among [`WALKS`].
+pub const OURS: usize = 2;
+
+impl Contender {
+    pub fn name(&self) -> String {
+        match self {
+            Contender::Walk(Walk { name, what, .. }) => format!("{name}: {what}"),
+            Contender::Peer(_) => "peer: Python's base64, gzip and json".to_owned(),
+        }
+    }
+
+    /// How long it takes to walk over the payload so many times.
+    pub fn time(&mut self, payload: &[u8], times: u64) -> Duration {
+        match self {
+            Contender::Walk(walk) => walk.time(payload, times),
+            Contender::Peer(peer) => peer.time(times),
+        }
+    }
+}
+
+impl Walk {
+    #[expect(clippy::disallowed_methods, reason = "a bench owns a clock")]
+    fn time(&self, payload: &[u8], times: u64) -> Duration {
+        let policy = Policy::embedded().unwrap();
+        let start = Instant::now();
+        for _ in 0..times {
+            black_box((self.run)(&policy, black_box(payload)));
+        }
+        start.elapsed()
+    }
+}
+
+fn ours(policy: &Policy, payload: &[u8]) -> u64 {
+    let mut triage = Triage::new(policy);
+    let envelope = Envelope::open(payload).unwrap();
+    envelope.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+    triage.finish().alerts()
+}
+
+fn floor(_: &Policy, payload: &[u8]) -> u64 {
+    let gzip = base64_simd::STANDARD.decode_to_vec(data(payload)).unwrap();
+    // A gzip member ends with the length of its content (RFC 1952).
+    let length = gzip.last_chunk().map(|bytes| u32::from_le_bytes(*bytes)).unwrap();
+    let mut batch = vec![0; length as usize];
+    libdeflater::Decompressor::new().gzip_decompress(&gzip, &mut batch).unwrap();
+    black_box(&batch);
+    0
+}
+
+/// In a window, as ours: a whole batch in memory costs more.
+#[expect(clippy::disallowed_types, reason = "this is what the door costs by itself")]
+fn inflater(_: &Policy, payload: &[u8]) -> u64 {
+    let gzip = STANDARD.decode(data(payload)).unwrap();
+    let mut inflate = flate2::Decompress::new_gzip(15);
+    let mut window = vec![0; 64 * 1024];
+    loop {
+        let rest = &gzip[inflate.total_in() as usize..];
+        let status = inflate.decompress(rest, &mut window, flate2::FlushDecompress::None).unwrap();
+        black_box(&window);
+        if status == flate2::Status::StreamEnd {
+            return 0;
+        }
+    }
+}
+
+fn data(payload: &[u8]) -> &[u8] {
+    let data = payload.strip_prefix(br#"{"awslogs":{"data":""#).unwrap();
+    data.strip_suffix(br#""}}"#).unwrap()
+}
+
+/// As it is written on a first day.
+fn naive(_: &Policy, payload: &[u8]) -> u64 {
+    let payload: LogsEvent = serde_json::from_slice(payload).unwrap();
+    let mut alerts = 0;
+    for entry in payload.aws_logs.data.log_events {
+        let record: Value = serde_json::from_str(&entry.message).unwrap();
+        let region = record["awsRegion"].as_str().unwrap_or_default();
+        let name = record["eventName"].as_str().unwrap_or_default();
+        let reads = ["Describe", "List", "Get"].iter().any(|verb| name.starts_with(verb));
+        if !["us-east-1", "us-west-2"].contains(&region) && !reads {
+            alerts += 1;
+        }
+    }
+    alerts
+}
