@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::alert::incident::id_of;
 use crate::alert::{Alert, Context, FollowUp, Formats, Incident, Message, Rejects};
@@ -55,10 +55,34 @@ impl Default for Limits {
 pub struct Invocation<'a> {
     /// The request id: the same for a replay.
     pub id: &'a str,
-    /// When it began.
+    /// When the payload came: by this incidents, windows and delays go.
     pub now: Timestamp,
+    /// When it began, by the clock of whoever runs it; the same, unless the payload is an old one.
+    pub began: Timestamp,
     /// When Lambda ends it.
     pub deadline: Timestamp,
+}
+
+impl Invocation<'_> {
+    /// A sixth of its time is for the ledger to record: a slow one must not cost a flood the time to
+    /// be published.
+    fn record_by(&self) -> Timestamp {
+        self.began + self.time() / 6
+    }
+
+    /// Publishing leaves a twentieth of its time to confirm what was accepted.
+    fn publish_by(&self) -> Timestamp {
+        self.deadline - self.time() / 20
+    }
+
+    /// A sixtieth is left for the answer to Lambda.
+    fn confirm_by(&self) -> Timestamp {
+        self.deadline - self.time() / 60
+    }
+
+    fn time(&self) -> SignedDuration {
+        self.deadline.duration_since(self.began).max(SignedDuration::ZERO)
+    }
 }
 
 /// Why an invocation failed. Lambda replays it, and keeps the payload in the end.
@@ -193,7 +217,7 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
     ) -> Result<(), HandleError> {
         let (messages, told_by): (Vec<Message>, Vec<Vec<Outgoing<'_>>>) =
             self.messages(outgoing, scene, summary).into_iter().unzip();
-        let fates = self.publish.publish(&messages, scene.invocation.deadline).await;
+        let fates = self.publish.publish(&messages, scene.invocation.publish_by()).await;
         let mut fates = fates.into_iter();
         let mut errors = Vec::new();
         for told in &told_by {
@@ -215,7 +239,11 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         scene: &Scene<'_>,
         summary: &mut Summary,
     ) -> Vec<(Message, Vec<Outgoing<'t>>)> {
-        let (own, shared) = self.split(outgoing);
+        let (own, mut shared) = self.split(outgoing);
+        // A digest says of no incident in it what was held before: its next message does.
+        for telling in shared.iter_mut().filter_map(|one| one.telling.as_mut()) {
+            telling.names_held = false;
+        }
         let message = |one: Outgoing<'t>| (self.message(&one, scene), vec![one]);
         let mut messages: Vec<_> = own.into_iter().map(message).collect();
         if !shared.is_empty() {
@@ -309,32 +337,37 @@ impl<'t> Finding<'t> {
     }
 
     fn sighting(self, scene: &Scene<'_>) -> Sighting {
-        let (payload, now) = (scene.payload_id.clone(), scene.invocation.now);
+        let Scene { payload_id, invocation, .. } = scene;
+        let seen = Sighting {
+            incident: String::new(),
+            payload: payload_id.clone(),
+            now: invocation.now,
+            record_by: invocation.record_by(),
+            confirm_by: invocation.confirm_by(),
+            count: 0,
+            severity: self.severity(),
+            watches: BTreeSet::new(),
+            calls: BTreeMap::new(),
+        };
         match self {
             Finding::Incident(incident) => Sighting {
                 incident: incident.id.clone(),
-                payload,
-                now,
                 count: incident.count,
-                severity: incident.severity,
                 watches: incident.watches().map(str::to_owned).collect(),
                 calls: incident.calls.words.clone(),
+                ..seen
             },
             Finding::Rejects(rejects) => Sighting {
                 incident: Rejects::id(&scene.batch.owner, &scene.batch.log_group),
-                payload,
-                now,
                 count: rejects.count,
-                severity: Rejects::SEVERITY,
-                watches: BTreeSet::new(),
-                calls: BTreeMap::new(),
+                ..seen
             },
         }
     }
 }
 
 fn follow_up(telling: &Telling) -> Option<FollowUp> {
-    if telling.causes.contains(&Cause::First) && telling.held == 0 {
+    if telling.causes.contains(&Cause::First) {
         return None;
     }
     let causes = telling.causes.iter().map(Cause::to_string).collect();

@@ -19,6 +19,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::alert::incident::id_of;
 use crate::policy::Severity;
 
 pub use shared::{Item, Items, SharedLedger, Write, Written};
@@ -30,8 +31,12 @@ pub struct Sighting {
     pub incident: String,
     /// Identifies the payload: the same for a replay.
     pub payload: String,
-    /// When the invocation began.
+    /// When it was seen: by this the window goes.
     pub now: Timestamp,
+    /// A ledger that has not noted it by then is not waited for.
+    pub record_by: Timestamp,
+    /// The same for noting that it was told.
+    pub confirm_by: Timestamp,
     /// Calls seen.
     pub count: u64,
     /// The gravest severity seen.
@@ -62,6 +67,8 @@ pub struct Telling {
     pub held: u64,
     /// Which calls they were, as far as their names are remembered.
     pub held_calls: BTreeMap<String, u64>,
+    /// Whether the message names what was held; otherwise the next one does.
+    pub names_held: bool,
     /// Calls in the window so far.
     pub total: u64,
     /// When the window began.
@@ -71,8 +78,10 @@ pub struct Telling {
 /// Why a sighting is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
-    /// Nothing was told of the incident in this window.
+    /// The incident was never seen, or all of it was told in windows before.
     First,
+    /// It was seen, and nothing was told in this window.
+    NothingTold,
     /// Watch rules that had not matched before.
     NewWatches(Vec<String>),
     /// Calls of other names than before.
@@ -88,6 +97,20 @@ pub enum Cause {
 #[error("the ledger failed: {0}")]
 pub struct LedgerError(pub String);
 
+impl Sighting {
+    /// Tells it from another sighting in the same payload, as another policy may make of it.
+    fn contents(&self) -> String {
+        let counts: Vec<String> =
+            self.calls.iter().map(|(call, count)| format!("{call} {count}")).collect();
+        let words = self.watches.iter().chain(&counts).map(String::as_str);
+        let words: Vec<&str> = words.chain([self.severity.as_str()]).collect();
+        id_of(&words).chars().take(CONTENTS).collect()
+    }
+}
+
+/// Hexadecimal digits that tell one sighting in a payload from another.
+const CONTENTS: usize = 8;
+
 /// Where incidents are remembered.
 pub trait Ledger: Sync {
     /// Notes a sighting, and says whether to tell it.
@@ -100,8 +123,9 @@ pub trait Ledger: Sync {
     fn confirm(&self, telling: &Telling) -> impl Future<Output = Result<(), LedgerError>> + Send;
 }
 
-/// Messages in a window that are sent for new names of calls alone.
-const MOST_FOR_NEW_CALLS: u32 = 20;
+/// Messages in a window that are sent for a single new name of a call. Each one behind them needs
+/// twice as many new names as the one before it, so that nobody buys silence with harmless names.
+const MOST_FOR_ONE_NAME: u32 = 20;
 
 /// Payloads remembered for an incident, to know a replay by.
 const MOST_PAYLOADS: usize = 64;
@@ -133,8 +157,19 @@ pub struct Memory {
     total: u64,
     /// Names of the calls that nobody was told of, with how often each.
     untold: BTreeMap<String, u64>,
-    payloads: VecDeque<String>,
+    /// Payloads that were counted in this window.
+    payloads: VecDeque<Payload>,
+    /// The same of windows before.
+    before: VecDeque<Payload>,
     told: Option<Told>,
+}
+
+/// A payload that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Payload {
+    id: String,
+    /// Tells what was told of it; empty for nothing.
+    told: String,
 }
 
 /// What people know already.
@@ -157,6 +192,7 @@ impl Memory {
             total: 0,
             untold: BTreeMap::new(),
             payloads: VecDeque::new(),
+            before: VecDeque::new(),
             told: None,
         }
     }
@@ -166,6 +202,7 @@ impl Memory {
         Memory {
             carried: self.carried.saturating_add(self.held()),
             untold: self.untold.clone(),
+            before: self.before.iter().chain(&self.payloads).cloned().collect(),
             ..Memory::new(now)
         }
     }
@@ -187,35 +224,64 @@ impl Memory {
 
     /// Counts a sighting, unless it is a replay, and decides.
     pub fn record(&mut self, sighting: Sighting) -> Decision {
-        if !self.payloads.contains(&sighting.payload) {
-            self.total = self.total.saturating_add(sighting.count);
-            add(&mut self.untold, &sighting.calls);
-            self.payloads.push_back(sighting.payload.clone());
-            if self.payloads.len() > MOST_PAYLOADS {
-                self.payloads.pop_front();
+        let at =
+            |payloads: &VecDeque<Payload>| payloads.iter().position(|p| p.id == sighting.payload);
+        if let Some(before) = at(&self.before) {
+            if self.before.get(before).is_some_and(|payload| payload.told == sighting.contents()) {
+                return Decision::Hold;
             }
+            // It was counted in a window before, and counts in this one instead.
+            self.before.remove(before);
+            self.carried = self.carried.saturating_sub(sighting.count);
+            subtract(&mut self.untold, &sighting.calls);
         }
-        let causes = self.causes(&sighting);
+        if at(&self.payloads).is_none() {
+            self.count(&sighting);
+        }
+        let held = self.carried.saturating_add(self.held().saturating_sub(sighting.count));
+        let causes = self.causes(&sighting, held);
         if causes.is_empty() {
             return Decision::Hold;
         }
-        let held = self.carried.saturating_add(self.held().saturating_sub(sighting.count));
         let mut held_calls = self.untold.clone();
         subtract(&mut held_calls, &sighting.calls);
-        let (total, window) = (self.total, self.began);
-        Decision::Tell(Box::new(Telling { sighting, causes, held, held_calls, total, window }))
+        let (names_held, total, window) = (true, self.total, self.began);
+        Decision::Tell(Box::new(Telling {
+            sighting,
+            causes,
+            held,
+            held_calls,
+            names_held,
+            total,
+            window,
+        }))
     }
 
-    fn causes(&self, sighting: &Sighting) -> Vec<Cause> {
-        let Some(told) = &self.told else { return vec![Cause::First] };
+    fn count(&mut self, sighting: &Sighting) {
+        self.total = self.total.saturating_add(sighting.count);
+        add(&mut self.untold, &sighting.calls);
+        self.payloads.push_back(Payload { id: sighting.payload.clone(), told: String::new() });
+        if self.payloads.len() + self.before.len() > MOST_PAYLOADS
+            && self.before.pop_front().is_none()
+        {
+            self.payloads.pop_front();
+        }
+    }
+
+    fn causes(&self, sighting: &Sighting, held: u64) -> Vec<Cause> {
+        let Some(told) = &self.told else {
+            return vec![if held == 0 { Cause::First } else { Cause::NothingTold }];
+        };
         let mut causes = Vec::new();
         let watches: Vec<_> = sighting.watches.difference(&told.watches).cloned().collect();
         if !watches.is_empty() {
             causes.push(Cause::NewWatches(watches));
         }
-        let calls = sighting.calls.keys().filter(|call| !told.calls.contains(*call));
-        let calls: Vec<_> = calls.cloned().collect();
-        if !calls.is_empty() && told.for_new_calls < MOST_FOR_NEW_CALLS {
+        let is_new = |call: &&String| !told.calls.contains(*call);
+        let calls: Vec<_> = sighting.calls.keys().filter(is_new).cloned().collect();
+        // Those of this sighting are among the untold ones, as far as they are remembered.
+        let untold = self.untold.keys().filter(is_new).count().max(calls.len());
+        if !calls.is_empty() && untold >= names_needed(told.for_new_calls) {
             causes.push(Cause::NewCalls(calls));
         }
         if sighting.severity > told.severity {
@@ -228,17 +294,22 @@ impl Memory {
         causes
     }
 
-    /// Remembers what people know now. Of a window that another process ended meanwhile, nothing:
-    /// its numbers would silence the new one.
+    /// Remembers what people know now.
     pub fn confirm(&mut self, telling: &Telling) {
-        if telling.window != self.began {
-            return;
-        }
         let sighting = &telling.sighting;
+        if telling.window != self.began {
+            return self.confirm_before(telling);
+        }
         // A confirmation that is noted twice finds nothing new.
         if self.told.as_ref().is_none_or(|told| telling.total > told.total) {
             subtract(&mut self.untold, &sighting.calls);
-            subtract(&mut self.untold, &telling.held_calls);
+            if telling.names_held {
+                subtract(&mut self.untold, &telling.held_calls);
+            }
+            self.carried = if telling.names_held { 0 } else { telling.held };
+        }
+        if let Some(payload) = self.payloads.iter_mut().find(|p| p.id == sighting.payload) {
+            payload.told = sighting.contents();
         }
         let told = self.told.get_or_insert_with(|| Told {
             total: 0,
@@ -247,7 +318,6 @@ impl Memory {
             calls: BTreeSet::new(),
             for_new_calls: 0,
         });
-        self.carried = 0;
         let is_new = sighting.calls.keys().any(|call| !told.calls.contains(call));
         if is_new && matches!(telling.causes.as_slice(), [Cause::NewCalls(_)]) {
             told.for_new_calls = told.for_new_calls.saturating_add(1);
@@ -257,6 +327,30 @@ impl Memory {
         learn(&mut told.watches, sighting.watches.iter(), MOST_WATCH_BYTES);
         learn(&mut told.calls, sighting.calls.keys(), MOST_CALL_BYTES);
     }
+
+    /// The same for a window that is over: its calls are no longer untold, and none of its numbers
+    /// silences this one.
+    fn confirm_before(&mut self, telling: &Telling) {
+        let sighting = &telling.sighting;
+        let Some(payload) = self.before.iter_mut().find(|p| p.id == sighting.payload) else {
+            return;
+        };
+        let was_told = std::mem::replace(&mut payload.told, sighting.contents());
+        if !was_told.is_empty() {
+            return;
+        }
+        self.carried = self.carried.saturating_sub(sighting.count);
+        subtract(&mut self.untold, &sighting.calls);
+        if telling.names_held {
+            self.carried = self.carried.saturating_sub(telling.held);
+            subtract(&mut self.untold, &telling.held_calls);
+        }
+    }
+}
+
+/// New names of calls that a message for new names alone needs, after so many of them.
+fn names_needed(messages: u32) -> usize {
+    1_usize.checked_shl(messages.saturating_sub(MOST_FOR_ONE_NAME - 1)).unwrap_or(usize::MAX)
 }
 
 /// Takes up new names, as long as all of them together have no more bytes than `most`.
@@ -385,6 +479,7 @@ impl fmt::Display for Cause {
         };
         match self {
             Cause::First => f.write_str("first sighting"),
+            Cause::NothingTold => f.write_str("nothing told yet in this window"),
             Cause::NewWatches(ids) => write!(f, "watch {}", names(ids)),
             Cause::NewCalls(calls) => write!(f, "new calls {}", names(calls)),
             Cause::GraverThan(severity) => write!(f, "graver than {severity}"),
@@ -402,6 +497,8 @@ mod tests {
             incident: "incident".to_owned(),
             payload: payload.to_string(),
             now: Timestamp::from_second(i64::from(payload)).unwrap(),
+            record_by: Timestamp::MAX,
+            confirm_by: Timestamp::MAX,
             count,
             severity: Severity::High,
             watches: BTreeSet::new(),
@@ -446,13 +543,15 @@ mod tests {
     }
 
     #[test]
-    fn new_names_alone_are_told_twenty_times() {
+    fn many_new_names_are_told_ever_more_at_once() {
         let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
-        let told = (0..9)
-            .chain(100..200)
-            .filter_map(|n| told(&mut memory, sighting(n, 0, &[&format!("s:Call{n}")])))
-            .count();
-        assert_eq!(told, 21);
+        let told: Vec<u32> = (1..200)
+            .filter(|n| told(&mut memory, sighting(*n, 1, &[&format!("s:Call{n}")])).is_some())
+            .collect();
+        // The first, twenty for one name each (a milestone at 10 among them), and then for 2, 4, 8, ...
+        // further names; a milestone at 100.
+        let expected: Vec<u32> = (1..=22).chain([24, 28, 36, 52, 84, 100, 164]).collect();
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -43,10 +43,6 @@ const ATTEMPTS: u32 = 3;
 /// The longest wait between two attempts.
 const RETRY_WAIT: Duration = Duration::from_millis(100);
 
-/// The wait after another container was faster; each further one doubles it, and chance halves it
-/// at most.
-const CONFLICT_WAIT: Duration = Duration::from_millis(20);
-
 /// The table's key.
 const ID: &str = "id";
 const VERSION: &str = "version";
@@ -119,11 +115,6 @@ impl Items for DynamoItems {
     #[expect(clippy::disallowed_methods, reason = "only this side of the traits has a clock")]
     fn is_past(&self, time: Timestamp) -> bool {
         Timestamp::now() > time
-    }
-
-    async fn wait(&self, conflicts: u32) {
-        let wait = CONFLICT_WAIT * 2_u32.saturating_pow(conflicts);
-        tokio::time::sleep(wait.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
     }
 }
 

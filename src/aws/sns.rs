@@ -13,10 +13,11 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sns::Client;
 use aws_sdk_sns::config::Region;
-use aws_sdk_sns::error::{BuildError, DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_sns::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use jiff::Timestamp;
 
+use super::fault::in_words;
 use crate::alert::Message;
 use crate::alert::message::LARGEST;
 use crate::config::Topic;
@@ -102,10 +103,7 @@ impl SnsPublisher {
         let answer = answer
             .map_err(|_| PublishError::Transient("the invocation's time is up".to_owned()))?
             .map_err(|error| {
-                let what = match error.code() {
-                    Some(code) => format!("{code}: {}", error.message().unwrap_or_default()),
-                    None => DisplayErrorContext(&error).to_string(),
-                };
+                let what = in_words(&error, |_| None);
                 sorted(error.code().unwrap_or_default(), what, &self.topic)
             })?;
         let accepted = answer.successful().iter().filter_map(|e| e.id()).map(|id| (id, Ok(())));
@@ -205,6 +203,7 @@ fn sorted(code: &str, what: String, topic: &Topic) -> PublishError {
         "UnrecognizedClient",
         "SignatureDoesNotMatch",
         "OptInRequired",
+        "BatchRequestTooLong",
     ];
     if let Some(hint) = kms_hint(code) {
         return PublishError::Permanent(format!("{} refuses: {what}; {hint}", topic.arn));

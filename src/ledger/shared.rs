@@ -27,9 +27,6 @@ pub trait Items: Sync {
 
     /// Whether this time is past. Only this side has a clock.
     fn is_past(&self, time: Timestamp) -> bool;
-
-    /// Waits a little, the longer the more often others were faster.
-    fn wait(&self, conflicts: u32) -> impl Future<Output = ()> + Send;
 }
 
 /// An item.
@@ -71,15 +68,13 @@ pub struct SharedLedger<I> {
     seen: Mutex<ByIncident<Option<Item>>>,
 }
 
-/// Writes after the first one that found another item than it expected.
-const MOST_CONFLICTS: u32 = 3;
+/// Writes that found another item than they expected, before a container gives up. Of those that
+/// write at the same moment one succeeds, so that few of them need few turns; whoever waits between
+/// two writes only finds the item changed again.
+const MOST_CONFLICTS: u32 = 10;
 
-/// The time of an invocation, from its beginning, in which sightings are recorded. What comes later
-/// is told without the ledger, so that a slow one does not cost a flood the time to be published.
-const TIME_TO_RECORD: SignedDuration = SignedDuration::from_secs(10);
-
-/// The same for confirmations. What is not confirmed is told again.
-const TIME_TO_CONFIRM: SignedDuration = SignedDuration::from_secs(30);
+/// Bytes of a text that is remembered here as it was last seen. A longer one costs a request more.
+const LONGEST_SEEN: usize = 4096;
 
 /// How long an item is kept beyond its window: what was held in it is named by the next message.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
@@ -94,7 +89,7 @@ impl<I: Items> SharedLedger<I> {
     async fn change<T>(
         &self,
         sighting: &Sighting,
-        time: SignedDuration,
+        by: Timestamp,
         act: impl Fn(&mut Memory) -> T + Send + Sync,
     ) -> Result<T, LedgerError>
     where
@@ -102,12 +97,8 @@ impl<I: Items> SharedLedger<I> {
     {
         let Sighting { incident, now, .. } = sighting;
         let mut stands = locked(&self.seen).of(incident, || None).clone();
-        for conflicts in 0..=MOST_CONFLICTS {
-            // The first conflict only shows that what was seen here is out of date.
-            if conflicts > 1 {
-                self.items.wait(conflicts).await;
-            }
-            if self.items.is_past(*now + time) {
+        for _ in 0..=MOST_CONFLICTS {
+            if self.items.is_past(by) {
                 return Err(LedgerError("its time in this invocation is up".to_owned()));
             }
             let memory = stands.as_ref().and_then(|item| Memory::from_text(&item.text));
@@ -123,7 +114,8 @@ impl<I: Items> SharedLedger<I> {
             };
             match self.items.write(write).await? {
                 Written::Done => {
-                    *locked(&self.seen).of(incident, || None) = Some(item);
+                    let seen = Some(item).filter(|item| item.text.len() <= LONGEST_SEEN);
+                    *locked(&self.seen).of(incident, || None) = seen;
                     return Ok(outcome);
                 }
                 Written::Conflict(other) => stands = other,
@@ -146,11 +138,11 @@ impl Item {
 impl<I: Items> Ledger for SharedLedger<I> {
     async fn record(&self, sighting: Sighting) -> Result<Decision, LedgerError> {
         let act = |memory: &mut Memory| memory.record(sighting.clone());
-        self.change(&sighting, TIME_TO_RECORD, act).await
+        self.change(&sighting, sighting.record_by, act).await
     }
 
     async fn confirm(&self, telling: &Telling) -> Result<(), LedgerError> {
         let act = |memory: &mut Memory| memory.confirm(telling);
-        self.change(&telling.sighting, TIME_TO_CONFIRM, act).await
+        self.change(&telling.sighting, telling.sighting.confirm_by, act).await
     }
 }

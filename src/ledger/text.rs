@@ -74,6 +74,8 @@ mod tests {
                     incident: "incident".to_owned(),
                     payload: payload.to_string(),
                     now,
+                    record_by: now,
+                    confirm_by: now,
                     count,
                     severity: Severity::ALL[severity],
                     watches,
@@ -101,6 +103,8 @@ mod tests {
             incident: "incident".to_owned(),
             payload: "payload".to_owned(),
             now: Timestamp::UNIX_EPOCH,
+            record_by: Timestamp::UNIX_EPOCH,
+            confirm_by: Timestamp::UNIX_EPOCH,
             count: 3,
             severity: Severity::High,
             watches: ["trail-change".to_owned()].into(),
@@ -109,7 +113,7 @@ mod tests {
             panic!("held")
         };
         memory.confirm(&telling);
-        let expected = r#"{"form":2,"began":"1970-01-01T00:00:00Z","carried":0,"total":3,"untold":{},"payloads":["payload"],"told":{"total":3,"severity":"high","watches":["trail-change"],"calls":["ec2:RunInstances"],"for_new_calls":0}}"#;
+        let expected = r#"{"form":2,"began":"1970-01-01T00:00:00Z","carried":0,"total":3,"untold":{},"payloads":[{"id":"payload","told":"f8f6d078"}],"before":[],"told":{"total":3,"severity":"high","watches":["trail-change"],"calls":["ec2:RunInstances"],"for_new_calls":0}}"#;
         assert_eq!(memory.to_text(), expected);
     }
 
@@ -137,6 +141,8 @@ mod tests {
                 incident: "incident".to_owned(),
                 payload: format!("{payload:032x}"),
                 now: Timestamp::UNIX_EPOCH,
+                record_by: Timestamp::UNIX_EPOCH,
+                confirm_by: Timestamp::UNIX_EPOCH,
                 count: u64::MAX,
                 severity: Severity::Critical,
                 watches: names("w"),

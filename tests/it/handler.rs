@@ -102,7 +102,9 @@ pub fn handle<L: Ledger>(
     let handler = Handler { policy: &policy, ledger, publish: outbox, formats: FORMATS, limits };
     let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
     let deadline = now + SignedDuration::from_secs(60);
-    pollster::block_on(handler.handle(payload, &Invocation { id: "request", now, deadline }))
+    pollster::block_on(
+        handler.handle(payload, &Invocation { id: "request", now, began: now, deadline }),
+    )
 }
 
 /// A payload of messages as they are.
@@ -251,6 +253,25 @@ fn a_new_call_is_not_hidden_by_many_known_ones() {
 }
 
 #[test]
+fn what_a_digest_does_not_say_was_held_the_next_message_does() {
+    let (outbox, ledger) = (Outbox::open(), ledger());
+    let by_zed =
+        |name: &str, times: usize| vec![run_instances("zed").replace("RunInstances", name); times];
+    handle(&pack(&by_zed("RunInstances", 1)), &ledger, &outbox).1.unwrap();
+    let (summary, _) = handle(&pack(&by_zed("RunInstances", 5)), &ledger, &outbox);
+    assert_eq!(summary.held, 1);
+    let mut flood: Vec<String> = (0..30).map(|n| run_instances(&format!("user-{n:02}"))).collect();
+    flood.extend(by_zed("CreateTags", 1));
+    handle(&pack(&flood), &ledger, &outbox).1.unwrap();
+    assert_eq!(outbox.alerts().last().unwrap()["kind"], "digest");
+    handle(&pack(&by_zed("DeleteVpc", 1)), &ledger, &outbox).1.unwrap();
+    let alerts = outbox.alerts();
+    let follow_up = &alerts.last().unwrap()["follow_up"];
+    assert_eq!((&follow_up["held"], &follow_up["total"]), (&json!(5), &json!(8)));
+    assert_eq!(follow_up["held_calls"], json!([{"name": "ec2:RunInstances", "count": 5}]));
+}
+
+#[test]
 fn an_alert_says_what_the_policy_calls_the_account() {
     let named = "[accounts.\"111122223333\"]\nname = \"production\"";
     let policy = Policy::with_user_file("test.toml", named).unwrap();
@@ -259,7 +280,7 @@ fn an_alert_says_what_the_policy_calls_the_account() {
     let handler =
         Handler { policy: &policy, ledger: &ledger, publish: &outbox, formats: FORMATS, limits };
     let now = Timestamp::UNIX_EPOCH;
-    let invocation = Invocation { id: "request", now, deadline: now };
+    let invocation = Invocation { id: "request", now, began: now, deadline: now };
     let payload = pack(&[run_instances("mateo")]);
     pollster::block_on(handler.handle(&payload, &invocation)).1.unwrap();
     assert_eq!(outbox.alerts()[0]["account_name"], "production");
@@ -306,7 +327,7 @@ fn the_line_says_which_policy_judged_and_how_many_exemptions_are_over() {
             limits,
         };
         let now: Timestamp = now.parse().unwrap();
-        let invocation = Invocation { id: "request", now, deadline: now };
+        let invocation = Invocation { id: "request", now, began: now, deadline: now };
         let (summary, _) = pollster::block_on(handler.handle(&payload("root"), &invocation));
         serde_json::from_str::<Value>(&summary.line("request", now)).unwrap()
     };

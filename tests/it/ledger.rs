@@ -1,7 +1,7 @@
 //! The ledger of several containers on items that they share, and that fail as a test tells them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::future::{Future, poll_fn, ready};
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
@@ -45,7 +45,6 @@ enum Fate {
 #[derive(Default)]
 struct Log {
     writes: u32,
-    waits: Vec<u32>,
     landed: u32,
     last_expires: Option<Timestamp>,
 }
@@ -123,11 +122,6 @@ impl Items for &Shelf {
     fn is_past(&self, time: Timestamp) -> bool {
         *self.clock.lock().unwrap() > time
     }
-
-    fn wait(&self, conflicts: u32) -> impl Future<Output = ()> + Send {
-        self.log.lock().unwrap().waits.push(conflicts);
-        ready(())
-    }
 }
 
 fn container(shelf: &Shelf) -> SharedLedger<&Shelf> {
@@ -144,6 +138,8 @@ fn sighting(payload: &str, minutes: i64, calls: &[&str]) -> Sighting {
         incident: "incident".to_owned(),
         payload: payload.to_owned(),
         now: minute(minutes),
+        record_by: minute(minutes) + SignedDuration::from_secs(20),
+        confirm_by: minute(minutes) + SignedDuration::from_secs(30),
         count: 1,
         severity: Severity::High,
         watches: BTreeSet::new(),
@@ -205,8 +201,7 @@ fn a_sighting_is_one_write_and_one_more_where_another_container_came_between() {
         assert_eq!(shelf.log().writes, 1);
     }
     assert!(!tells(&two, sighting("p5", 1, &["a:B"])));
-    let log = shelf.log();
-    assert_eq!((log.writes, log.waits), (2, vec![]));
+    assert_eq!(shelf.log().writes, 2);
     assert!(tells(&two, sighting("p6", 61, &["a:B"])));
     assert_eq!(shelf.log().writes, 2, "a sighting and its confirmation");
 }
@@ -229,12 +224,12 @@ fn an_item_that_says_anything_breaks_nothing() {
     let most = u64::MAX;
     shelf.put(&format!(
         r#"{{"form":2,"began":"2999-01-01T00:00:00Z","carried":{most},"total":{most},
-            "untold":{{"a:B":{most}}},"payloads":[],"told":{{"total":3,"severity":"low","watches":[],"calls":[],
+            "untold":{{"a:B":{most}}},"payloads":[],"before":[],"told":{{"total":3,"severity":"low","watches":[],"calls":[],
             "for_new_calls":4294967295}}}}"#
     ));
     // Its window begins in a far future: that is no reason to keep silent.
     let first = telling(&container(&shelf), sighting("p1", 0, &["a:B"]));
-    assert_eq!((first.causes, first.held), (vec![Cause::First], most));
+    assert_eq!((first.causes, first.held), (vec![Cause::NothingTold], most));
     assert_eq!(first.held_calls["a:B"], most - 1);
 }
 
@@ -251,14 +246,13 @@ fn an_item_that_was_deleted_is_told_anew() {
 #[test]
 fn a_container_that_is_always_too_late_gives_up() {
     let shelf = Shelf::default();
-    shelf.will(&[Fate::Beaten; 3]);
+    shelf.will(&[Fate::Beaten; 10]);
     assert!(tells(&container(&shelf), sighting("p1", 0, &["a:B"])));
-    let log = shelf.log();
-    assert_eq!((log.writes, log.waits), (5, vec![2, 3]));
-    shelf.will(&[Fate::Beaten; 4]);
+    assert_eq!(shelf.log().writes, 12);
+    shelf.will(&[Fate::Beaten; 11]);
     let fault = record(&container(&shelf), sighting("p2", 0, &["a:B"])).unwrap_err();
-    assert!(fault.to_string().contains("others wrote the item 4 times"), "{fault}");
-    assert_eq!(shelf.log().writes, 4);
+    assert!(fault.to_string().contains("others wrote the item 11 times"), "{fault}");
+    assert_eq!(shelf.log().writes, 11);
 }
 
 #[test]
@@ -268,16 +262,48 @@ fn what_comes_late_in_an_invocation_is_left_to_fail() {
     let at = |seconds| {
         *shelf.clock.lock().unwrap() = minute(0) + SignedDuration::from_secs(seconds);
     };
-    at(11);
+    at(21);
     let fault = record(&one, sighting("p1", 0, &["a:B"])).unwrap_err();
     assert!(fault.to_string().contains("time in this invocation is up"), "{fault}");
-    at(10);
+    at(20);
     let first = telling(&one, sighting("p1", 0, &["a:B"]));
     at(31);
     assert!(confirm(&one, &first).is_err());
     assert_eq!(shelf.log().writes, 1);
     at(30);
     confirm(&one, &first).unwrap();
+}
+
+#[test]
+fn a_replay_in_a_later_window_is_counted_and_told_no_second_time() {
+    let ledger = InMemoryLedger::new(WINDOW);
+    let failed = |minutes| Sighting { count: 3, ..sighting("failed", minutes, &["a:B"]) };
+    // SNS takes neither the first attempt nor the replay within the window.
+    telling(&ledger, failed(0));
+    telling(&ledger, failed(2));
+    // Redriven hours later, it reads as if nothing had been before.
+    let redriven = telling(&ledger, failed(300));
+    assert_eq!((&redriven.causes, redriven.held, redriven.total), (&vec![Cause::First], 0, 3));
+    assert!(redriven.held_calls.is_empty());
+    confirm(&ledger, &redriven).unwrap();
+    // What was told is known again, windows later.
+    assert_eq!(record(&ledger, failed(900)).unwrap(), Decision::Hold);
+    let other = telling(&ledger, sighting("other", 901, &["a:B"]));
+    assert_eq!((other.causes, other.held, other.total), (vec![Cause::First], 0, 1));
+}
+
+#[test]
+fn what_a_message_does_not_name_stays_for_the_next_one() {
+    let ledger = InMemoryLedger::new(WINDOW);
+    assert!(tells(&ledger, sighting("p1", 0, &["a:B"])));
+    assert!(!tells(
+        &ledger,
+        Sighting { count: 5, calls: [("a:B".to_owned(), 5)].into(), ..sighting("p2", 1, &[]) }
+    ));
+    let in_digest = Telling { names_held: false, ..telling(&ledger, sighting("p3", 2, &["a:C"])) };
+    confirm(&ledger, &in_digest).unwrap();
+    let own = telling(&ledger, sighting("p4", 3, &["a:D"]));
+    assert_eq!((own.held, own.held_calls), (5, [("a:B".to_owned(), 5)].into()));
 }
 
 #[test]
@@ -297,7 +323,7 @@ fn a_confirmation_that_comes_after_its_window_does_not_silence_the_next() {
     assert_eq!((next.held, next.total), (900, 1));
     confirm(&one, &late).unwrap();
     let again = telling(&two, sighting("p2", 60, &["a:B"]));
-    assert_eq!((again.causes, again.held, again.total), (vec![Cause::First], 900, 1));
+    assert_eq!((again.causes, again.held, again.total), (vec![Cause::First], 0, 1));
 }
 
 #[test]
@@ -348,6 +374,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
                 incident: incident.to_string(),
                 payload: payload.to_string(),
                 now: minute(minutes),
+                record_by: minute(minutes),
+                confirm_by: minute(minutes),
                 count,
                 severity: Severity::ALL[severity],
                 watches,
@@ -466,8 +494,8 @@ proptest! {
             running.push(Box::pin(run(number)));
         }
         let recorded: u64 = interleaved(running, turns).into_iter().sum();
-        prop_assert!(recorded > 0);
-        prop_assert_eq!(&shelf.memory("incident")["total"], recorded);
+        prop_assert_eq!(recorded, 4, "a container found no turn");
+        prop_assert_eq!(&shelf.memory("incident")["total"], 4);
         prop_assert!(!told.lock().unwrap().is_empty());
     }
 }

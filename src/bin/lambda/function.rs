@@ -66,7 +66,7 @@ impl<P: Publish> Function<P> {
         };
         let payload = event.payload.get().as_bytes();
         let (mut summary, outcome) =
-            handler.handle(payload, &Invocation { id, now, deadline }).await;
+            handler.handle(payload, &Invocation { id, now, began: now, deadline }).await;
         summary.policy_errors = in_force.errors;
         summary.shadow = self.shadow;
         summary.duration_ms = millis_since(now);

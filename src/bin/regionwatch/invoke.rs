@@ -82,7 +82,7 @@ async fn invoke_all<P: Publish>(args: &Args, publish: &P) -> Result<Done, String
             }
         };
         let now = now();
-        let invocation = Invocation { id: &name, now, deadline: now + TIME };
+        let invocation = Invocation { id: &name, now, began: now, deadline: now + TIME };
         let (summary, outcome) = handler.handle(&payload, &invocation).await;
         alerts += summary.alerts + summary.rejected;
         match outcome {

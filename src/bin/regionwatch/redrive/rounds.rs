@@ -158,7 +158,7 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
         }
         let now = now();
         let id = undelivered.request.as_deref().unwrap_or(name);
-        let invocation = Invocation { id, now, deadline: now + TIME };
+        let invocation = Invocation { id, now, began: now, deadline: now + TIME };
         let payload = undelivered.payload.as_bytes();
         let (summary, outcome) = self.handler.handle(payload, &invocation).await;
         self.tally.messages += summary.messages;
