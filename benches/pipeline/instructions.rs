@@ -44,7 +44,7 @@ fn count(walk: &Walk, times: &str) -> Option<u64> {
         .args([WALK, walk.name, times])
         .output();
     let Ok(valgrind) = valgrind else {
-        println!("instructions are not counted: there is no valgrind (`make valgrind`)");
+        println!("instructions are not counted: there is no valgrind");
         return None;
     };
     let said = String::from_utf8_lossy(&valgrind.stderr).into_owned();
