@@ -1,35 +1,47 @@
 //! What the clients of all services share: settings, credentials, and one way out.
 //!
-//! Left to itself the SDK builds a connector for each client and throws it away, only to read the
-//! machine's certificates early, and one more when the client is used. Here there is one, for all
-//! of them, and none before the first request: most invocations have nothing to ask of anybody.
+//! Left to itself the SDK makes a connector for every client, only to read the machine's
+//! certificates early, throws it away, and makes one more when the client is used; one of those
+//! clients is for credentials that Lambda hands over in the environment anyway. Reading the
+//! certificates is two thirds of a cold start. Here they are read for the first request, and once.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_ssm::config::SharedHttpClient;
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_runtime_api::client::http::{SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnectorSettings, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
 /// The region and the credentials that the environment gives.
 pub async fn sdk_config() -> SdkConfig {
-    let config = aws_config::defaults(BehaviorVersion::latest()).load().await;
-    config.into_builder().http_client(http_client()).build()
+    aws_config::defaults(BehaviorVersion::latest()).http_client(http_client()).load().await
 }
 
-/// The connector knows no time-outs: clients bound their attempts, of which connecting is a part.
+/// A connector for all that wait as long for a connection. Clients of the same settings share its
+/// certificates, so time-outs of their own belong to attempts, of which connecting is a part.
 fn http_client() -> SharedHttpClient {
-    let connector = OnceLock::new();
-    http_client_fn(move |_, components| {
-        let new = || {
-            let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
-            connector.set_sleep_impl(components.sleep_impl());
-            let tls = Provider::Rustls(CryptoMode::AwsLc);
-            SharedHttpConnector::new(connector.tls_provider(tls).build())
-        };
-        connector.get_or_init(new).clone()
+    let connectors = Mutex::new(HashMap::new());
+    http_client_fn(move |settings, components| {
+        let waits = (settings.connect_timeout(), settings.read_timeout());
+        let mut connectors = connectors.lock().unwrap_or_else(PoisonError::into_inner);
+        connectors.entry(waits).or_insert_with(|| connector(settings, components)).clone()
     })
+}
+
+fn connector(
+    settings: &HttpConnectorSettings,
+    components: &RuntimeComponents,
+) -> SharedHttpConnector {
+    let mut connector = Connector::builder()
+        .connector_settings(settings.clone())
+        .proxy_config(ProxyConfig::from_env());
+    connector.set_sleep_impl(components.sleep_impl());
+    let tls = Provider::Rustls(CryptoMode::AwsLc);
+    SharedHttpConnector::new(connector.tls_provider(tls).build())
 }
