@@ -13,11 +13,11 @@
     reason = "a bench that cannot go on fails, and what it prints is its result"
 )]
 
-#[expect(dead_code, reason = "the tests of memory use the rest")]
-mod batches;
 mod contenders;
 mod instructions;
 mod peer;
+#[expect(dead_code, reason = "the tests of memory use the rest")]
+mod trail;
 
 use std::fs;
 use std::path::Path;
@@ -51,12 +51,12 @@ fn main() -> ExitCode {
 
 fn time_all() {
     for count in [1, 50, 1_000, 20_000] {
-        compare(&batches::payload(count), count);
+        compare(&trail::payload(count), count);
     }
     match corpus() {
         Some(records) => {
             println!("\nthe corpus:");
-            compare(&batches::pack(&batches::batch(&records)), records.len() as u64);
+            compare(&trail::pack(&trail::batch(&records)), records.len() as u64);
         }
         None => println!("\nthe corpus is skipped: there is no ../shared/corpus"),
     }

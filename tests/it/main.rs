@@ -10,8 +10,6 @@
 )]
 
 mod alert;
-#[path = "../../benches/pipeline/batches.rs"]
-mod batches;
 mod cli;
 mod corpus;
 mod differential;
@@ -33,3 +31,5 @@ mod schema;
 mod simulation;
 mod standing;
 mod template;
+#[path = "../../benches/pipeline/trail.rs"]
+mod trail;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::function::Function;
 use super::moto::{Delivery, Moto};
-use crate::batches::{ALERTING, long, payload, records};
+use crate::trail::{ALERTING, long, payload, records};
 
 /// Lambda guide, "Lambda quotas": what a synchronous invocation may carry, and an asynchronous one.
 const LARGEST: usize = 6 * 1024 * 1024;
