@@ -1,9 +1,10 @@
 //! What a payload costs: our walk against the floor, the plain ways, and a peer, in turns.
 //!
 //! The machine's speed and mood cancel out, since all run right after each other on the same
-//! payload, and what counts is the median of the ratios within a round. `make bench` prints the
-//! table and the instructions that valgrind counts, which are the same in every run. `make guard`
-//! fails where those of our walk are over [`BUDGET`].
+//! payload, what is measured is the processor's time and not the clock's, and what counts is the
+//! median of the ratios within a round. `make bench` prints the table and the instructions that
+//! valgrind counts, which are the same in every run. `make guard` fails where those of our walk are
+//! over [`BUDGET`].
 
 #![expect(
     clippy::expect_used,
