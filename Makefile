@@ -15,7 +15,7 @@ VALIDATE := $(IN_VENV) AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
 WITH_AWS := cargo build --locked --features aws --target-dir target/aws --config profile.dev.debug=false
 RECORDS := $(wildcard events/records/*)
 
-.PHONY: help demo test build validate events deploy lint clean cargo python
+.PHONY: help demo test bench guard build validate events deploy lint clean cargo python valgrind
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -25,6 +25,15 @@ demo: cargo ## See alerts made from the sample payloads (no AWS account, no AWS 
 
 test: cargo build validate ## Run every test, end to end ones included
 	REGIONWATCH_E2E=required cargo test --locked
+
+bench: cargo ## What a payload, a cold start and rules cost
+	cargo bench --locked --bench pipeline
+	cargo bench --locked --bench pipeline -- --instructions
+	cargo bench --locked --bench start
+	cargo bench --locked --bench rules
+
+guard: cargo valgrind ## Fail where a record costs more instructions than it may
+	cargo bench --locked --quiet --bench pipeline -- --guard
 
 build: cargo $(TOOLS) ## Build the Lambda function as it is deployed, and the command line with the AWS SDK
 	$(IN_VENV) sam build
@@ -59,6 +68,9 @@ clean: ## Remove everything that was built or installed here
 cargo:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "a C compiler is missing: install gcc or clang (Debian: apt-get install gcc)" >&2; exit 1; }
+
+valgrind:
+	@command -v valgrind >/dev/null || { echo "valgrind is missing (Debian: apt-get install valgrind)" >&2; exit 1; }
 
 python:
 	@command -v python3 >/dev/null || { echo "python3 is missing (Debian: apt-get install python3)" >&2; exit 1; }

@@ -101,7 +101,7 @@ impl Policy {
     /// # Errors
     /// Never, as a test makes sure; the type is that of every other policy.
     pub fn embedded() -> Result<Self, PolicyFaults> {
-        Policy::compile(&[&PolicyFile::embedded()?])
+        Policy::compile(&[&PolicyFile::embedded_without_examples()?])
     }
 
     /// The default policy, changed by what a user's file says.
@@ -109,7 +109,8 @@ impl Policy {
     /// # Errors
     /// All faults of the file, each with its place and a hint. `name` names the file in them.
     pub fn with_user_file(name: &str, text: &str) -> Result<Self, PolicyFaults> {
-        Policy::compile(&[&PolicyFile::embedded()?, &PolicyFile::parse(name, text)?])
+        let default = PolicyFile::embedded_without_examples()?;
+        Policy::compile(&[&default, &PolicyFile::parse(name, text)?])
     }
 
     /// The same policy with other approved regions; lists of single accounts stay.

@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode};
 use regionwatch::policy::Policy;
 
 use crate::contenders::{OURS, WALKS, Walk};
-use crate::{BUDGET, COUNTED, batches};
+use crate::{BUDGET, COUNTED, trail};
 
 /// `--walk NAME TIMES`: what is run to be counted.
 pub const WALK: &str = "--walk";
@@ -44,7 +44,7 @@ fn count(walk: &Walk, times: &str) -> Option<u64> {
         .args([WALK, walk.name, times])
         .output();
     let Ok(valgrind) = valgrind else {
-        println!("instructions are not counted: there is no valgrind (`make valgrind`)");
+        println!("instructions are not counted: there is no valgrind");
         return None;
     };
     let said = String::from_utf8_lossy(&valgrind.stderr).into_owned();
@@ -56,7 +56,7 @@ fn count(walk: &Walk, times: &str) -> Option<u64> {
 pub fn walk(name: &str, times: &str) {
     let walk = WALKS.into_iter().find(|walk| walk.name == name).expect("the name of a walk");
     let policy = Policy::embedded().unwrap();
-    let payload = batches::payload(COUNTED);
+    let payload = trail::payload(COUNTED);
     for _ in 0..times.parse().unwrap() {
         black_box((walk.run)(&policy, black_box(&payload)));
     }

@@ -1,9 +1,10 @@
 //! What a payload costs: our walk against the floor, the plain ways, and a peer, in turns.
 //!
 //! The machine's speed and mood cancel out, since all run right after each other on the same
-//! payload, and what counts is the median of the ratios within a round. `make bench` prints the
-//! table and the instructions that valgrind counts, which are the same in every run. `make guard`
-//! fails where those of our walk are over [`BUDGET`].
+//! payload, what is measured is the processor's time and not the clock's, and what counts is the
+//! median of the ratios within a round. `make bench` prints the table and the instructions that
+//! valgrind counts, which are the same in every run. `make guard` fails where those of our walk are
+//! over [`BUDGET`].
 
 #![expect(
     clippy::expect_used,
@@ -13,11 +14,11 @@
     reason = "a bench that cannot go on fails, and what it prints is its result"
 )]
 
-#[expect(dead_code, reason = "the tests of memory use the rest")]
-mod batches;
 mod contenders;
 mod instructions;
 mod peer;
+#[expect(dead_code, reason = "the tests of memory use the rest")]
+mod trail;
 
 use std::fs;
 use std::path::Path;
@@ -51,12 +52,12 @@ fn main() -> ExitCode {
 
 fn time_all() {
     for count in [1, 50, 1_000, 20_000] {
-        compare(&batches::payload(count), count);
+        compare(&trail::payload(count), count);
     }
     match corpus() {
         Some(records) => {
             println!("\nthe corpus:");
-            compare(&batches::pack(&batches::batch(&records)), records.len() as u64);
+            compare(&trail::pack(&trail::batch(&records)), records.len() as u64);
         }
         None => println!("\nthe corpus is skipped: there is no ../shared/corpus"),
     }

@@ -1,7 +1,7 @@
 """The peer: what a handler in plain Python does with a payload.
 
 The first line of the input is the payload. Each further one says how many times to handle it;
-the answer is how many nanoseconds that took.
+the answer is how many nanoseconds of a processor that took.
 """
 
 import base64
@@ -27,7 +27,7 @@ def handle(event):
 
 payload = sys.stdin.readline()
 for times in sys.stdin:
-    start = time.perf_counter_ns()
+    start = time.process_time_ns()
     for _ in range(int(times)):
         handle(json.loads(payload))
-    print(time.perf_counter_ns() - start, flush=True)
+    print(time.process_time_ns() - start, flush=True)

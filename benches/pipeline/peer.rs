@@ -32,7 +32,7 @@ impl Peer {
         Some(Peer { child, orders: Some(orders), answers })
     }
 
-    /// How long it takes by its own clock to walk over the payload so many times.
+    /// The processor's time, by its own clock, for so many walks over the payload.
     pub fn time(&mut self, times: u64) -> Duration {
         writeln!(self.orders.as_mut().unwrap(), "{times}").unwrap();
         let mut answer = String::new();

@@ -10,10 +10,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use jiff::Timestamp;
@@ -51,10 +52,9 @@ const MEMORY: &str = "memory";
 const EXPIRES: &str = "expires";
 
 impl DynamoItems {
-    /// The table's items, with the credentials and the region that the environment gives.
-    pub async fn new(table: LedgerTable) -> Self {
+    /// The table's items.
+    pub fn new(sdk: &SdkConfig, table: LedgerTable) -> Self {
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(ATTEMPT)
             .operation_attempt_timeout(ATTEMPT)
             .operation_timeout(REQUEST)
             .build();
@@ -62,12 +62,8 @@ impl DynamoItems {
             .with_max_attempts(ATTEMPTS)
             .with_initial_backoff(RETRY_WAIT)
             .with_max_backoff(RETRY_WAIT);
-        let config = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(retries)
-            .timeout_config(timeouts)
-            .load()
-            .await;
-        DynamoItems { client: Client::new(&config), table }
+        let config = Builder::from(sdk).retry_config(retries).timeout_config(timeouts).build();
+        DynamoItems { client: Client::from_conf(config), table }
     }
 
     fn in_words(&self, fault: &str) -> LedgerError {

@@ -8,11 +8,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sns::Client;
-use aws_sdk_sns::config::Region;
+use aws_sdk_sns::config::{Builder, Region};
 use aws_sdk_sns::error::{BuildError, ProvideErrorMetadata};
 use aws_sdk_sns::types::{MessageAttributeValue, PublishBatchRequestEntry};
 use jiff::Timestamp;
@@ -50,19 +50,15 @@ const ATTEMPTS: u32 = 3;
 type Fate = Option<Result<(), PublishError>>;
 
 impl SnsPublisher {
-    /// A publisher with the credentials that the environment gives, in the topic's own region.
-    pub async fn new(topic: Topic) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(ATTEMPT_TIMEOUT)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .build();
-        let config = aws_config::defaults(BehaviorVersion::latest())
+    /// A publisher in the topic's own region.
+    pub fn new(sdk: &SdkConfig, topic: Topic) -> Self {
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT_TIMEOUT).build();
+        let config = Builder::from(sdk)
             .region(Region::new(topic.region.clone()))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
             .timeout_config(timeouts)
-            .load()
-            .await;
-        SnsPublisher { client: Client::new(&config), topic }
+            .build();
+        SnsPublisher { client: Client::from_conf(config), topic }
     }
 
     /// Sends what has no fate yet, a batch at a time.

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use aws_config::BehaviorVersion;
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_ssm::Client;
@@ -42,20 +42,19 @@ const HASTY_ATTEMPTS: u32 = 2;
 const HASTY_WAIT: Duration = Duration::from_millis(50);
 
 impl SsmPolicy {
-    /// A reader with the credentials that the environment gives.
-    pub async fn new(parameter: Parameter) -> Self {
+    /// A reader in the parameter's region.
+    pub fn new(sdk: &SdkConfig, parameter: Parameter) -> Self {
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(PATIENT_ATTEMPT)
             .operation_attempt_timeout(PATIENT_ATTEMPT)
             .operation_timeout(PATIENT_READ)
             .build();
-        let mut config = aws_config::defaults(BehaviorVersion::latest())
+        let mut config = Builder::from(sdk)
             .retry_config(RetryConfig::standard().with_max_attempts(PATIENT_ATTEMPTS))
             .timeout_config(timeouts);
         if let Some(region) = &parameter.region {
             config = config.region(Region::new(region.clone()));
         }
-        SsmPolicy { client: Client::new(&config.load().await), parameter }
+        SsmPolicy { client: Client::from_conf(config.build()), parameter }
     }
 }
 
@@ -85,7 +84,6 @@ impl PolicySource for SsmPolicy {
 
 fn hasty() -> Builder {
     let timeouts = TimeoutConfig::builder()
-        .connect_timeout(HASTY_READ)
         .operation_attempt_timeout(HASTY_READ)
         .operation_timeout(HASTY_READ)
         .build();

@@ -36,6 +36,6 @@ mod simulation;
 mod skim;
 mod standing;
 mod template;
-#[path = "../../benches/pipeline/batches.rs"]
+#[path = "../../benches/pipeline/trail.rs"]
 mod trail;
 mod undelivered;

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use regionwatch::alert::Formats;
-use regionwatch::aws::SsmPolicy;
+use regionwatch::aws::{SdkConfig, SsmPolicy};
 use regionwatch::config::{Config, Outlet};
 use regionwatch::handler::{Handler, Invocation, Limits};
 use regionwatch::metrics::Summary;
@@ -29,19 +29,23 @@ pub struct Function<P> {
 
 impl<P: Publish> Function<P> {
     /// Reads the policy and tells what is new about it.
-    pub async fn start(config: Config, publish: P) -> Result<Self, Box<dyn std::error::Error>> {
+    pub async fn start(
+        config: Config,
+        sdk: &SdkConfig,
+        publish: P,
+    ) -> Result<Self, Box<dyn std::error::Error>> {
         let (approved, now) = (config.approved_regions, now());
         let (standing, news) = match config.policy_parameter {
             None => Standing::embedded(approved, now)?,
             Some(parameter) => {
-                let source = SsmPolicy::new(parameter).await;
+                let source = SsmPolicy::new(sdk, parameter);
                 Standing::start(source, config.policy_ttl, approved, now).await?
             }
         };
         news.iter().for_each(|news| tell(news, now));
         Ok(Function {
             standing,
-            ledger: Remembered::new(config.ledger_table, config.window).await,
+            ledger: Remembered::new(sdk, config.ledger_table, config.window),
             publish,
             formats: config.formats,
             limits: config.limits,

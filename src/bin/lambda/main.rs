@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use function::Function;
 use jiff::Timestamp;
 use lambda_runtime::{LambdaEvent, service_fn};
-use regionwatch::aws::SnsPublisher;
+use regionwatch::aws::{SdkConfig, SnsPublisher, sdk_config};
 use regionwatch::config::{Config, Outlet};
 use regionwatch::publish::Publish;
 use serde_json::value::RawValue;
@@ -33,14 +33,15 @@ async fn main() -> ExitCode {
 /// Reads the settings, and serves with the outlet that they name.
 async fn start() -> Result<(), ExitCode> {
     let config = Config::from_vars(environment).map_err(cannot_start)?;
+    let sdk = sdk_config().await;
     match config.outlet.clone() {
-        Outlet::Topic(topic) => serve(config, SnsPublisher::new(topic).await).await,
-        Outlet::Shadow => serve(config, Shadow).await,
+        Outlet::Topic(topic) => serve(config, &sdk, SnsPublisher::new(&sdk, topic)).await,
+        Outlet::Shadow => serve(config, &sdk, Shadow).await,
     }
 }
 
-async fn serve<P: Publish>(config: Config, publish: P) -> Result<(), ExitCode> {
-    let function = Function::start(config, publish).await.map_err(cannot_start)?;
+async fn serve<P: Publish>(config: Config, sdk: &SdkConfig, publish: P) -> Result<(), ExitCode> {
+    let function = Function::start(config, sdk, publish).await.map_err(cannot_start)?;
     let handler = service_fn(|event: LambdaEvent<Box<RawValue>>| function.handle(event));
     lambda_runtime::run(handler).await.map_err(|error| {
         tracing::error!(%error, "the Lambda runtime ended");

@@ -1,7 +1,7 @@
 //! Where the function remembers what was told: in its own memory, or in a table.
 
 use jiff::SignedDuration;
-use regionwatch::aws::{DynamoItems, DynamoLedger};
+use regionwatch::aws::{DynamoItems, DynamoLedger, SdkConfig};
 use regionwatch::config::LedgerTable;
 use regionwatch::ledger::{Decision, InMemoryLedger, Ledger, LedgerError, Sighting, Telling};
 
@@ -12,11 +12,11 @@ pub enum Remembered {
 }
 
 impl Remembered {
-    pub async fn new(table: Option<LedgerTable>, window: SignedDuration) -> Self {
+    pub fn new(sdk: &SdkConfig, table: Option<LedgerTable>, window: SignedDuration) -> Self {
         match table {
             None => Remembered::InMemory(InMemoryLedger::new(window)),
             Some(table) => {
-                Remembered::InTable(DynamoLedger::new(DynamoItems::new(table).await, window))
+                Remembered::InTable(DynamoLedger::new(DynamoItems::new(sdk, table), window))
             }
         }
     }

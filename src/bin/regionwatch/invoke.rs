@@ -47,7 +47,8 @@ fn publish_to(topic: Topic, args: &Args) -> Result<Done, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(async {
-        let publisher = regionwatch::aws::SnsPublisher::new(topic).await;
+        let publisher =
+            regionwatch::aws::SnsPublisher::new(&regionwatch::aws::sdk_config().await, topic);
         invoke_all(args, &publisher).await
     })
 }

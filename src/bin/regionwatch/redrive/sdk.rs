@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 use regionwatch::aws::{
-    DynamoItems, DynamoLedger, S3Objects, SnsPublisher, SqsMessages, SsmPolicy,
+    DynamoItems, DynamoLedger, S3Objects, SnsPublisher, SqsMessages, SsmPolicy, sdk_config,
 };
 use regionwatch::config::{LedgerTable, Parameter, Topic};
 use regionwatch::ledger::InMemoryLedger;
@@ -39,14 +39,15 @@ async fn told(
     topic: Topic,
     table: Option<LedgerTable>,
 ) -> Result<Done, String> {
-    let sns = SnsPublisher::new(topic.clone()).await;
+    let sns = SnsPublisher::new(&sdk_config().await, topic.clone());
     match table {
         None => {
             let ledger = InMemoryLedger::new(args.window());
             publish(args, args.handler(policy, &ledger, &sns), place, &topic).await
         }
         Some(table) => {
-            let ledger = DynamoLedger::new(DynamoItems::new(table).await, args.window());
+            let ledger =
+                DynamoLedger::new(DynamoItems::new(&sdk_config().await, table), args.window());
             publish(args, args.handler(policy, &ledger, &sns), place, &topic).await
         }
     }
@@ -68,7 +69,7 @@ async fn policy(args: &Args) -> Result<Arc<Policy>, String> {
     let fault = |what: String| format!("--policy-parameter: {what}");
     let parameter = Parameter::parse(name).map_err(fault)?;
     let (approved, now) = (args.policy.approved()?, now());
-    let source = SsmPolicy::new(parameter).await;
+    let source = SsmPolicy::new(&sdk_config().await, parameter);
     let started = Standing::start(source, SignedDuration::MAX, approved, now).await;
     let (standing, news) = started.map_err(|error| fault(error.to_string()))?;
     for news in news {
