@@ -1,8 +1,9 @@
 //! End to end: the function's own binary between a Runtime API and an SNS topic.
 //!
-//! [`deliver`], [`subscribers`], [`fates`], [`faults`], [`ledger`], [`reload`], [`memory`], [`cargo_lambda`] and
-//! [`redrive`] are the tests. They stand on [`function`] (the binary as a child), [`runtime_api`] (what Lambda
-//! is to it), [`moto`] (SNS, SQS, S3, SSM, DynamoDB, Kinesis and CloudWatch Logs on this machine), [`http`] (for
+//! [`deliver`], [`subscribers`], [`fates`], [`faults`], [`ledger`], [`reload`], [`memory`], [`cargo_lambda`],
+//! [`redrive`] and [`deployed`] are the tests. They stand on [`function`] (the binary as a child), [`runtime_api`] (what Lambda
+//! is to it), [`moto`] (SNS, SQS, S3, SSM, DynamoDB, Kinesis,
+//! CloudWatch Logs and what CloudFormation makes, on this machine), [`http`] (for
 //! servers of our own) and [`tools`] (what `make build` left, and how a server ends with the test).
 //! One release build serves them all; without it they are skipped.
 
@@ -10,6 +11,7 @@
 
 mod cargo_lambda;
 mod deliver;
+mod deployed;
 mod fates;
 mod faults;
 mod function;
