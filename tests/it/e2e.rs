@@ -1,11 +1,10 @@
 //! End to end: the function's own binary between a Runtime API and an SNS topic.
 //!
 //! [`deliver`], [`subscribers`], [`fates`], [`faults`], [`ledger`], [`reload`], [`memory`], [`cargo_lambda`],
-//! [`redrive`] and [`deployed`] are the tests. They stand on [`function`] (the binary as a child), [`runtime_api`] (what Lambda
-//! is to it), [`moto`] (SNS, SQS, S3, SSM, DynamoDB, Kinesis,
-//! CloudWatch Logs and what CloudFormation makes, on this machine), [`http`] (for
-//! servers of our own) and [`tools`] (what `make build` left, and how a server ends with the test).
-//! One release build serves them all; without it they are skipped.
+//! [`redrive`], [`deployed`] and [`smoke`] are the tests. They stand on [`function`] (the binary as a child),
+//! [`runtime_api`] (what Lambda is to it), [`moto`] (SNS, SQS, S3, SSM, DynamoDB, Kinesis, CloudWatch Logs and
+//! CloudFormation on this machine), [`http`] (for servers of our own) and [`tools`] (what `make build` left, and
+//! how a server ends with the test). One release build serves them all; without it they are skipped.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails, and says why")]
 
@@ -22,6 +21,7 @@ mod moto;
 mod redrive;
 mod reload;
 mod runtime_api;
+mod smoke;
 mod subscribers;
 mod tools;
 

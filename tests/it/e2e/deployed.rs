@@ -23,7 +23,7 @@ use crate::schema::assert_valid;
 use crate::template::Stack;
 
 /// A stack in moto.
-struct Deployed<'m> {
+pub struct Deployed<'m> {
     moto: &'m Moto,
     name: String,
     outputs: BTreeMap<String, String>,
@@ -141,7 +141,7 @@ fn names(text: &str, id: &str) -> bool {
 }
 
 impl<'m> Deployed<'m> {
-    fn new(moto: &'m Moto, name: &str, parameters: &[(&str, &str)]) -> Option<Self> {
+    pub fn new(moto: &'m Moto, name: &str, parameters: &[(&str, &str)]) -> Option<Self> {
         let mut template = Package::shared(moto)?.translated(parameters);
         is_what_the_evaluator_makes(&template, parameters);
         let mut left_out = without_the_unknown(&mut template);
@@ -175,7 +175,11 @@ impl<'m> Deployed<'m> {
         Some(Deployed { moto, name: name.to_owned(), outputs: outputs.collect(), left_out })
     }
 
-    fn output(&self, name: &str) -> &str {
+    pub fn endpoint(&self) -> &str {
+        self.moto.endpoint()
+    }
+
+    pub fn output(&self, name: &str) -> &str {
         self.outputs.get(name).unwrap_or_else(|| panic!("no output {name}"))
     }
 
