@@ -1,9 +1,13 @@
-//! What is optional, and in which combinations: the trail, the second path, the key, the archive.
+//! What is optional, and in which combinations: the trail, the second path, the key, the archive; and what
+//! `docs/deploy.md` says of it.
+
+use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::pattern::matches;
-use super::stack::Stack;
+use super::stack::{Stack, entries, template};
 use super::{KEY, TOPIC};
 
 /// Each two choices with each other. A resource that refers to one that is not there fails here.
@@ -264,5 +268,71 @@ fn hive(field: &Value, schema: &Value) -> String {
             format!("struct<{}>", members.join(","))
         }
         simple => simple.to_owned(),
+    }
+}
+
+fn page() -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/deploy.md")).unwrap()
+}
+
+#[test]
+fn the_page_describes_every_parameter_with_its_default() {
+    let page = page();
+    let (_, rows) = page.split_once("| parameter | default | meaning |").unwrap();
+    let rows = rows.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let described: Vec<Vec<String>> = rows
+        .map(|row| row.split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect())
+        .collect();
+    let template = template();
+    let declared: Vec<&String> = entries(&template["Parameters"]).map(|(name, _)| name).collect();
+    assert_eq!(described.len(), declared.len());
+    for row in described {
+        let declared = &template["Parameters"][&row[1]]["Default"];
+        let default = declared.as_str().map_or_else(|| declared.to_string(), str::to_owned);
+        let default = if default.is_empty() { "empty".to_owned() } else { default };
+        assert_eq!(row[2], default, "{}", row[1]);
+    }
+}
+
+#[test]
+fn the_page_has_the_policy_that_a_key_needs() {
+    let given = [("KmsKey", "create"), ("CreateTrail", "true"), ("LogGroupName", "GROUP")];
+    let policy = Stack::with(&given).properties("Key")["KeyPolicy"].to_string();
+    let policy = policy.replace("eu-central-1", "REGION").replace("111122223333", "ACCOUNT");
+    let policy: Value = serde_json::from_str(&policy.replace("region-watch", "STACK")).unwrap();
+    let page = page();
+    let (_, shown) = page.split_once("```json\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let shown: Option<Value> = serde_json::from_str(shown).ok();
+    assert_eq!(shown.as_ref(), Some(&policy), "{policy:#}");
+}
+
+#[test]
+fn the_page_has_the_pattern_that_the_second_path_goes_by() {
+    assert!(page().contains(&format!("\n{}\n", pattern("us-east-1,eu-*"))));
+}
+
+#[test]
+fn the_page_asks_the_archive_for_columns_that_it_has() {
+    let stack = Stack::with(&[("ArchiveAlerts", "true")]);
+    let columns = &stack.properties("ArchiveTable")["TableInput"]["StorageDescriptor"]["Columns"];
+    let columns = columns.as_array().unwrap().iter();
+    let mut known: Vec<&str> = columns.map(|column| column["Name"].as_str().unwrap()).collect();
+    known.push("day");
+    let page = page();
+    let queries: Vec<&str> = page.split("```sql\n").skip(1).collect();
+    assert_eq!(queries.len(), 2);
+    for query in queries {
+        let (query, _) = query.split_once("```").unwrap();
+        let texts_out: String = query.split('\'').step_by(2).collect();
+        let words = texts_out.split(|c: char| !(c.is_ascii_lowercase() || "_.".contains(c)));
+        let language =
+            ["date_format", "current_date", "interval", "sum", "max", "array_join", "transform"];
+        let own = ["regionwatch", "alerts", "latest", "call", "what"];
+        for word in words.filter(|word| !word.is_empty()) {
+            let root = word.split('.').next().unwrap();
+            let is_known = [&known[..], &language, &own].iter().any(|some| some.contains(&root));
+            assert!(is_known, "{word} in\n{query}");
+        }
     }
 }
