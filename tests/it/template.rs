@@ -61,10 +61,30 @@ fn the_starter_policy_watches_the_log_group_of_the_trail() {
     assert_eq!(denied, by("own-log-group-denied", Severity::High));
 
     let approved = Verdict::Ignore(Reason::ApprovedRegion);
+    for (name, expected) in [
+        ("/regionwatch/region-watch/policy", by("own-policy", Severity::High)),
+        ("/regionwatch/other/policy", approved.clone()),
+    ] {
+        let put = json!({
+            "eventSource": "ssm.amazonaws.com", "eventName": "PutParameter", "readOnly": false,
+            "awsRegion": "us-east-1", "requestParameters": {"name": name},
+        })
+        .to_string();
+        assert_eq!(policy.judge(&Record::parse(&put).unwrap(), ""), expected, "{name}");
+    }
+    assert!(stack_names_itself_as_watched());
     assert_eq!(watched("PutRetentionPolicy"), approved);
     for call in ["DeleteLogGroup", "DeleteSubscriptionFilter", "PutSubscriptionFilter"] {
         assert_eq!(verdict(&policy, call, "aws/trail#12"), approved, "{call}");
     }
+}
+
+/// The name of the parameter is written twice, since a resource cannot refer to itself.
+fn stack_names_itself_as_watched() -> bool {
+    let stack = Stack::with(&[]);
+    let policy = stack.properties("Policy");
+    let watched = format!("request = {{ name = {} }}", policy["Name"]);
+    policy["Value"].as_str().unwrap().contains(&watched)
 }
 
 #[test]
@@ -96,8 +116,10 @@ fn the_examples_in_the_starter_policy_are_rules_that_work() {
 
 #[test]
 fn the_starter_policy_fits_a_standard_parameter() {
-    // 4 KB (Systems Manager guide, "Managing parameter tiers"), with the longest name of a group.
+    // 4 KB (Systems Manager guide, "Managing parameter tiers"), with the longest name of a group and of
+    // a stack.
     let text = starter("us-east-1,us-west-2,eu-central-1,eu-west-1", &"x".repeat(512));
+    let text = text.replace("region-watch", &"x".repeat(128));
     assert!(text.len() <= 4096, "{} bytes", text.len());
 }
 
