@@ -137,6 +137,7 @@ fn the_dashboard_shows_every_alarm_and_metrics_that_there_are() {
     let alarms = stack.of_type("AWS::CloudWatch::Alarm");
     let arns: Vec<String> = alarms.iter().map(|(id, _)| format!("<{id}.Arn>")).collect();
     assert_eq!(shown, arns.iter().map(String::as_str).collect());
+    assert_eq!(shown.len(), 10, "see what they cost in docs/deploy.md and the README");
 
     let (_, line) = lines(&full());
     let (own, mut namespace, mut seen) = (units(&line), String::new(), 0);
