@@ -7,6 +7,8 @@ SHELL := /bin/bash
 
 VENV := .venv
 TOOLS := $(VENV)/.installed
+# It pins other versions of what the others need, so it has an environment of its own, inside theirs.
+CHECKOV := $(VENV)/checkov/.installed
 # cargo-lambda, its linker and sam live in the virtual environment.
 IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0
 # `sam validate` wants a region to look things up in; nothing is sent there.
@@ -15,7 +17,7 @@ VALIDATE := $(IN_VENV) AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
 WITH_AWS := cargo build --locked --features aws --target-dir target/aws --config profile.dev.debug=false
 RECORDS := $(wildcard events/records/*)
 
-.PHONY: help demo test bench guard build validate events deploy lint clean cargo python valgrind
+.PHONY: help demo test bench guard build validate events deploy smoke lint clean cargo python valgrind
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -39,14 +41,18 @@ build: cargo $(TOOLS) ## Build the Lambda function as it is deployed, and the co
 	$(IN_VENV) sam build
 	$(WITH_AWS)
 
-validate: $(TOOLS) ## Check the template
+validate: $(TOOLS) $(CHECKOV) ## Check the template
 	$(VALIDATE) sam validate
 	$(VALIDATE) sam validate --lint
 	$(VENV)/bin/cfn-lint template.yaml
+	$(VENV)/checkov/bin/checkov --file template.yaml --framework cloudformation --compact --quiet --skip-download
 
 deploy: cargo $(TOOLS) ## Build and deploy: make deploy ARGS='--parameter-overrides LogGroupName=...'
 	$(IN_VENV) sam build
 	$(IN_VENV) sam deploy $(ARGS)
+
+smoke: $(TOOLS) ## Invoke the deployed function with a sample, and see what became of its alert: make smoke ARGS='--stack-name ...'
+	$(IN_VENV) python deploy/smoke.py $(ARGS)
 
 lint: cargo ## What CI checks besides the tests
 	cargo fmt --check
@@ -80,4 +86,10 @@ $(TOOLS): requirements.txt | python
 	rm -rf $(VENV)
 	python3 -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(CHECKOV): requirements-checkov.txt $(TOOLS)
+	rm -rf $(VENV)/checkov
+	python3 -m venv $(VENV)/checkov
+	$(VENV)/checkov/bin/pip install --quiet --disable-pip-version-check -r requirements-checkov.txt
 	touch $@

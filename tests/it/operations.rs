@@ -133,6 +133,7 @@ fn every_alarm_has_a_runbook_and_says_where() {
     let alarms = alarms();
     let rung: BTreeSet<&str> = alarms.iter().map(|alarm| alarm.name.as_str()).collect();
     assert_eq!(rung, headings.collect());
+    assert_eq!(rung, names(&table(section(&page, "## Runbooks"))));
     for alarm in &alarms {
         let end = format!("Runbook: docs/operations.md#alarm-{}", alarm.name);
         assert!(alarm.description.ends_with(&end), "{}", alarm.description);

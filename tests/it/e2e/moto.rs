@@ -78,6 +78,14 @@ impl Moto {
         Topic { arn, queue, moto: self }
     }
 
+    /// A queue that hears what is published to a topic that somebody else made.
+    pub fn listen(&self, topic_arn: &str, name: &str) -> Topic<'_> {
+        let queue = self.queue(name);
+        let endpoint = format!("arn:aws:sqs:us-east-1:{ACCOUNT}:{name}");
+        self.subscribe(topic_arn, "sqs", &endpoint, ("RawMessageDelivery", "true"));
+        Topic { arn: topic_arn.to_owned(), queue, moto: self }
+    }
+
     /// Subscribes somebody to a topic, with one attribute.
     fn subscribe(&self, topic: &str, protocol: &str, endpoint: &str, attribute: (&str, &str)) {
         self.sns(&[
@@ -124,6 +132,23 @@ impl Moto {
         let listed = request.call().unwrap().into_body().read_to_string().unwrap();
         let keys = listed.split("<Key>").skip(1);
         keys.map(|key| key.split("</Key>").next().unwrap().to_owned()).collect()
+    }
+
+    /// What a service answers that is asked by a path, as text.
+    pub fn read(&self, service: &str, path: &str) -> String {
+        String::from_utf8(self.read_bytes(service, path)).unwrap()
+    }
+
+    pub fn read_bytes(&self, service: &str, path: &str) -> Vec<u8> {
+        let request = self.http.get(format!("{}/{path}", self.endpoint));
+        let answer = request.header("Authorization", authorization(service)).call().unwrap();
+        assert!(answer.status().is_success(), "{path}: {answer:?}");
+        answer.into_body().with_config().limit(1 << 26).read_to_vec().unwrap()
+    }
+
+    /// Where it listens.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     fn s3(&self, request: RequestBuilder<WithBody>, content: &[u8]) {
@@ -208,9 +233,14 @@ impl Moto {
         json!({"awslogs": {"data": records[0]["Data"]}}).to_string().into_bytes()
     }
 
-    /// A call in the query protocol; the answer is XML.
     fn sns(&self, parameters: &[(&str, &str)]) -> String {
-        let request = self.http.post(&self.endpoint).header("Authorization", authorization("sns"));
+        self.query("sns", parameters)
+    }
+
+    /// A call in the query protocol; the answer is XML.
+    pub fn query(&self, service: &str, parameters: &[(&str, &str)]) -> String {
+        let request = self.http.post(&self.endpoint);
+        let request = request.header("Authorization", authorization(service));
         let answer = request.send_form(parameters.iter().copied()).unwrap();
         let status = answer.status();
         let text = answer.into_body().read_to_string().unwrap();
@@ -219,7 +249,7 @@ impl Moto {
     }
 
     /// A call in the JSON protocol.
-    fn json(&self, service: &str, target: &str, body: &Value) -> Value {
+    pub fn json(&self, service: &str, target: &str, body: &Value) -> Value {
         let (succeeded, text) = self.answer(service, target, body.to_string().as_bytes());
         assert!(succeeded, "{target}: {text}");
         if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
