@@ -7,6 +7,8 @@ use std::path::PathBuf;
 #[cfg(feature = "aws")]
 use regionwatch::alert::text::clean;
 #[cfg(feature = "aws")]
+use regionwatch::aws::s3::Object as S3Object;
+#[cfg(feature = "aws")]
 use regionwatch::aws::sqs::Message;
 #[cfg(feature = "aws")]
 use regionwatch::aws::{S3Objects, SqsMessages};
@@ -92,7 +94,7 @@ impl Place {
             }),
             #[cfg(feature = "aws")]
             Place::Bucket(objects) => match objects.next().await.map_err(|e| e.to_string())? {
-                Some(key) => Some(Kept {
+                Some(S3Object { key, .. }) => Some(Kept {
                     name: clean(&format!("s3://{}/{key}", objects.bucket()), usize::MAX),
                     content: objects.read(&key).await.map(in_memory).map_err(|e| e.to_string()),
                     handle: Handle::Key(key),
