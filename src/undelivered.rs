@@ -15,6 +15,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::Read;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -36,6 +37,27 @@ pub struct Undelivered {
     pub id: String,
     /// The request id of that invocation, where an invocation record has one.
     pub request: Option<String>,
+    /// When Lambda gave it up, where an invocation record says so.
+    given_up: Option<Timestamp>,
+}
+
+impl Undelivered {
+    /// When it was the function's turn: the time to which the ledger's windows belong. Lambda gives
+    /// a payload up minutes after it failed first, hours where the function was throttled. Without
+    /// that, the newest of its entries; `None` where it cannot be read, or tells no time.
+    pub fn time(&self, max_inflated: u64) -> Option<Timestamp> {
+        self.given_up.or_else(|| newest_entry(&self.payload, max_inflated))
+    }
+}
+
+/// When the newest entry of a payload was written.
+fn newest_entry(payload: &str, max_inflated: u64) -> Option<Timestamp> {
+    let mut newest = None;
+    let envelope = Envelope::open(payload.as_bytes()).ok()?;
+    let whole = envelope.entries(max_inflated, |_, entry| {
+        newest = newest.max(entry.read().ok().and_then(|entry| entry.timestamp));
+    });
+    whole.ok().and(newest).and_then(|newest| Timestamp::from_millisecond(newest).ok())
 }
 
 /// Why something holds no payload. Never shows anything of it.
@@ -187,7 +209,7 @@ const NESTING: u32 = 4;
 fn unwrap(text: &str) -> Option<Found> {
     let value: &RawValue = serde_json::from_str(text).ok()?;
     let mut found = Vec::new();
-    open(value.get(), None, NESTING, &mut found);
+    open(value.get(), NESTING, &mut found);
     Some(found)
 }
 
@@ -200,6 +222,8 @@ struct Form<'a> {
     request_context: Option<&'a RawValue>,
     #[serde(borrow, rename = "requestPayload")]
     request_payload: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
     #[serde(borrow, rename = "Messages")]
     messages: Option<&'a RawValue>,
     #[serde(borrow, rename = "Body")]
@@ -210,17 +234,17 @@ struct Form<'a> {
     message: Option<&'a RawValue>,
 }
 
-/// Takes a form apart. `request` is that of the invocation record around it.
-fn open(text: &str, request: Option<String>, nesting: u32, found: &mut Found) {
+/// Takes a form apart.
+fn open(text: &str, nesting: u32, found: &mut Found) {
     let Ok(form) = serde_json::from_str::<Form<'_>>(text) else {
         return found.push(Err(Fault::Damaged("it is no JSON object, or has a key twice")));
     };
     let inner = |found: &mut Found, text: &str| match nesting {
         0 => found.push(Err(Fault::Damaged("it is nested more deeply than anybody nests it"))),
-        _ => open(text, None, nesting - 1, found),
+        _ => open(text, nesting - 1, found),
     };
     if form.awslogs.is_some() {
-        found.push(payload(text, request));
+        found.push(payload(text));
     } else if form.request_payload.is_some() || form.request_context.is_some() {
         record(&form, found);
     } else if let Some(list) = form.messages {
@@ -233,7 +257,7 @@ fn open(text: &str, request: Option<String>, nesting: u32, found: &mut Found) {
     } else if let (Some(message), Some(_)) = (form.message, form.kind) {
         in_string(message, "the `Message` of the notification is no JSON object", found, inner);
     } else {
-        found.push(payload(text, request));
+        found.push(payload(text));
     }
 }
 
@@ -274,14 +298,16 @@ fn record(form: &Form<'_>, found: &mut Found) {
         return found.push(Err(Fault::Record("without a `requestPayload`")));
     };
     let request = context.request_id.map(|id| clean(&id, LONGEST_REQUEST_ID));
-    found.push(payload(request_payload.get(), request));
+    let given_up = form.timestamp.and_then(|time| serde_json::from_str(time.get()).ok());
+    let payload = payload(request_payload.get());
+    found.push(payload.map(|payload| Undelivered { request, given_up, ..payload }));
 }
 
 /// Lambda's are of 36 characters.
 const LONGEST_REQUEST_ID: usize = 64;
 
-fn payload(text: &str, request: Option<String>) -> Result<Undelivered, Fault> {
+fn payload(text: &str) -> Result<Undelivered, Fault> {
     let envelope = Envelope::open(text.as_bytes()).map_err(Fault::Foreign)?;
     let id = payload_id(&envelope);
-    Ok(Undelivered { payload: text.to_owned(), id, request })
+    Ok(Undelivered { payload: text.to_owned(), id, request: None, given_up: None })
 }

@@ -38,6 +38,12 @@ const REQUEST: Duration = Duration::from_secs(2);
 /// One attempt, so that two fit into a request.
 const ATTEMPT: Duration = Duration::from_millis(900);
 
+/// One attempt, where no invocation waits.
+const PATIENT_ATTEMPT: Duration = Duration::from_secs(5);
+
+/// One request, where no invocation waits.
+const PATIENT_REQUEST: Duration = Duration::from_secs(15);
+
 /// The first attempt may meet a connection that was closed while Lambda held the container frozen.
 const ATTEMPTS: u32 = 3;
 
@@ -48,15 +54,27 @@ const RETRY_WAIT: Duration = Duration::from_millis(100);
 const ID: &str = "id";
 const VERSION: &str = "version";
 const MEMORY: &str = "memory";
+/// A key that no incident has: their ids are hexadecimal.
+const NO_INCIDENT: &str = "none";
 /// Seconds since 1970, as the time to live wants it (DynamoDB guide, "Using time to live").
 const EXPIRES: &str = "expires";
 
 impl DynamoItems {
     /// The table's items.
     pub fn new(sdk: &SdkConfig, table: LedgerTable) -> Self {
+        DynamoItems::within(sdk, table, ATTEMPT, REQUEST)
+    }
+
+    /// The same where no invocation waits: what the ledger does not answer is told, and may have
+    /// been told before.
+    pub fn patient(sdk: &SdkConfig, table: LedgerTable) -> Self {
+        DynamoItems::within(sdk, table, PATIENT_ATTEMPT, PATIENT_REQUEST)
+    }
+
+    fn within(sdk: &SdkConfig, table: LedgerTable, attempt: Duration, request: Duration) -> Self {
         let timeouts = TimeoutConfig::builder()
-            .operation_attempt_timeout(ATTEMPT)
-            .operation_timeout(REQUEST)
+            .operation_attempt_timeout(attempt)
+            .operation_timeout(request)
             .build();
         let retries = RetryConfig::standard()
             .with_max_attempts(ATTEMPTS)
@@ -64,6 +82,24 @@ impl DynamoItems {
             .with_max_backoff(RETRY_WAIT);
         let config = Builder::from(sdk).retry_config(retries).timeout_config(timeouts).build();
         DynamoItems { client: Client::from_conf(config), table }
+    }
+
+    /// Makes sure that there is a table which can be written, by a write that is refused: no item
+    /// stands under the key that it asks for one.
+    ///
+    /// # Errors
+    /// The table is not there, is another's, refuses or does not answer.
+    pub async fn check(&self) -> Result<(), String> {
+        let id = AttributeValue::S(format!("{}{NO_INCIDENT}", self.table.prefix));
+        let request = self.client.put_item().table_name(&self.table.name).item(ID, id);
+        let request = request.condition_expression("attribute_exists(#id)");
+        match request.expression_attribute_names("#id", ID).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(PutItemError::ConditionalCheckFailedException(_)) => Ok(()),
+                _ => Err(in_words(&error, table_hint)),
+            },
+        }
     }
 
     fn in_words(&self, fault: &str) -> LedgerError {
@@ -128,6 +164,21 @@ fn hint(code: &str) -> Option<&'static str> {
     if code.contains("AccessDenied") {
         return Some("the function's role needs dynamodb:PutItem on it");
     }
+    other_hint(code)
+}
+
+/// The same for whoever names a table on the command line.
+fn table_hint(code: &str) -> Option<&'static str> {
+    if code == "ResourceNotFoundException" {
+        return Some("the stack's output LedgerTable is its name; set AWS_REGION to its region");
+    }
+    if code.contains("AccessDenied") {
+        return Some("you need dynamodb:PutItem on it");
+    }
+    other_hint(code)
+}
+
+fn other_hint(code: &str) -> Option<&'static str> {
     if code == "ValidationException" {
         return Some("its partition key must be `id`, a string, and it must have no sort key");
     }

@@ -19,6 +19,9 @@ where
             let hint = hint(code).map(|hint| format!("; {hint}")).unwrap_or_default();
             format!("{code}{said}{hint}")
         }
+        (None, Some(answer)) if answer.status().is_success() => {
+            format!("the answer, HTTP {}, cannot be read", answer.status().as_u16())
+        }
         (None, Some(answer)) => format!("the answer was HTTP {}", answer.status().as_u16()),
         (None, None) => causes(error),
     }

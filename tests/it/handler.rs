@@ -110,7 +110,11 @@ pub fn handle<L: Ledger>(
 /// A payload of messages as they are.
 pub fn pack(messages: &[String]) -> Vec<u8> {
     let entry = |(id, message)| json!({"id": format!("{id}"), "timestamp": 1, "message": message});
-    let entries: Vec<Value> = messages.iter().enumerate().map(entry).collect();
+    pack_entries(&messages.iter().enumerate().map(entry).collect::<Vec<_>>())
+}
+
+/// A payload of entries as they are.
+pub fn pack_entries(entries: &[Value]) -> Vec<u8> {
     let batch = json!({
         "messageType": "DATA_MESSAGE", "owner": "111122223333", "logGroup": "trail",
         "logStream": "stream", "subscriptionFilters": ["f"], "logEvents": entries,

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::e2e::run_instances;
-use crate::handler::pack;
+use crate::handler::{pack, pack_entries};
 use crate::samples::payload;
-use crate::undelivered::invocation_record;
+use crate::undelivered::{given_up_at, invocation_record};
 
 /// The command in a folder.
 fn redrive(folder: &TempDir, arguments: &[&str]) -> Output {
@@ -87,7 +87,8 @@ fn a_dry_run_prints_what_would_be_told_and_changes_nothing() {
             1
         ),
         "\ndry run: 2 payloads: 2 handled, 0 done before, 0 failed; 1 message; 0 deleted\n",
-        "\nnothing was published, noted or deleted; to do it, add --publish --topic-arn ARN\n",
+        "\nnothing was published, noted or deleted; to do it, add --publish --topic-arn ARN \
+         --policy-parameter NAME\n",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
@@ -111,6 +112,55 @@ fn a_storm_over_many_payloads_is_one_message_and_its_milestones() {
         said.contains("dry run: 50 payloads: 50 handled, 0 done before, 0 failed; 2 messages"),
         "{said}"
     );
+}
+
+/// Twice a call of the same name by the same user: held where it is one incident.
+fn again(number: usize) -> Vec<u8> {
+    calls(number, 1)
+}
+
+fn alerts(output: &Output) -> Vec<Value> {
+    stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What the function would have told on three days is not one storm because it is redriven in one.
+#[test]
+fn each_payload_is_told_in_the_window_of_its_own_time() {
+    let kept = |times: &[&str]| {
+        let kept = times.iter().enumerate();
+        folder(&kept.map(|(n, time)| given_up_at(time, &again(n))).collect::<Vec<_>>())
+    };
+    let told = |folder: &TempDir, more: &[&str]| {
+        let output = redrive(folder, &[&["--format", "json", "kept"], more].concat());
+        assert!(output.status.success(), "{}", stderr(&output));
+        alerts(&output).len()
+    };
+    let days = kept(&["2026-11-05T12:00:00Z", "2026-11-12T12:00:00Z", "2026-11-20T12:00:00Z"]);
+    assert_eq!(told(&days, &[]), 3);
+    let hour = kept(&["2026-11-05T12:00:00Z", "2026-11-05T12:20:00Z", "2026-11-05T12:59:59Z"]);
+    assert_eq!(told(&hour, &[]), 1);
+    assert_eq!(told(&hour, &["--window-minutes", "20"]), 3);
+    let late = kept(&["2026-11-05T12:00:00Z", "2026-11-05T13:00:00Z", "2026-11-05T13:01:00Z"]);
+    assert_eq!(told(&late, &[]), 2);
+    // A clock that is ahead of ours must not begin a window that lasts for months.
+    let ahead = kept(&["9999-01-01T00:00:00Z", "9999-06-01T00:00:00Z"]);
+    assert_eq!(told(&ahead, &[]), 1);
+}
+
+#[test]
+fn a_bare_payload_has_the_time_of_its_newest_entry() {
+    let entry = |time: i64| {
+        let message = run_instances("mateo", "eu-west-3");
+        pack_entries(&[json!({"id": "1", "timestamp": time, "message": message})])
+    };
+    const HOUR: i64 = 3_600_000;
+    let noon = 1_793_880_000_000;
+    let output = |times: &[i64]| {
+        let folder = folder(&times.iter().map(|time| entry(*time)).collect::<Vec<_>>());
+        alerts(&redrive(&folder, &["--format", "json", "kept"])).len()
+    };
+    assert_eq!(output(&[noon, noon + HOUR / 2]), 1);
+    assert_eq!(output(&[noon, noon + HOUR, noon + 200 * HOUR]), 3);
 }
 
 #[test]
@@ -178,6 +228,59 @@ fn the_policy_that_is_named_judges() {
 }
 
 #[test]
+fn the_policy_that_judged_is_named() {
+    let folder = folder(&[record(&payload("root"))]);
+    fs::write(folder.path().join("my.toml"), "approved_regions = [\"eu-west-1\"]\n").unwrap();
+    let says = |arguments: &[&str], parts: &[&str]| {
+        let text = stdout(&redrive(&folder, &[arguments, &["kept"]].concat()));
+        assert!(parts.iter().all(|part| text.contains(part)), "{parts:?} in {text}");
+    };
+    let default = ["\njudged by the default policy, ", ": approved regions us-east-1, us-west-2\n"];
+    says(&[], &default);
+    let add = "to do it, add --publish --topic-arn ARN\n";
+    says(&["--default-policy"], &[&default[..], &[add]].concat());
+    let mine = ["\njudged by my.toml, ", ": approved regions eu-west-1\n", add];
+    says(&["--policy", "my.toml"], &mine);
+    let regions = ["\njudged by my.toml, ", ": approved regions sa-east-1\n"];
+    says(&["--policy", "my.toml", "--approved-regions", "sa-east-1"], &regions);
+}
+
+/// Else whoever follows an alarm judges by another policy than the function did.
+#[test]
+fn wherever_the_command_is_shown_the_policy_is_the_functions() {
+    let mut shown = 0;
+    for page in ["README.md", "docs/operations.md", "template.yaml"] {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).unwrap();
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        for command in words.split("regionwatch redrive --bucket ").skip(1) {
+            let (_, behind) = command.split_once(' ').unwrap();
+            assert!(behind.starts_with("--policy-parameter "), "{page}: {command}");
+            shown += 1;
+        }
+    }
+    assert!(shown >= 4, "only {shown} found");
+}
+
+#[test]
+fn a_payload_is_told_in_as_many_messages_as_the_function_would() {
+    let call = |user| run_instances(user, "eu-west-3");
+    let folder = folder(&[record(&pack(&["anna", "ben", "carl", "dora"].map(call)))]);
+    let count = |more: &[&str]| {
+        alerts(&redrive(&folder, &[&["--format", "json", "kept"], more].concat())).len()
+    };
+    assert_eq!(count(&[]), 4);
+    assert_eq!(count(&["--max-messages", "2"]), 2);
+}
+
+#[test]
+fn what_a_dry_run_does_not_do_is_said() {
+    let folder = folder(&[record(&payload("root"))]);
+    let text = stdout(&redrive(&folder, &["--keep", "kept"]));
+    assert!(text.ends_with("\n--keep had no effect without --publish\n"), "{text}");
+    assert!(!stdout(&redrive(&folder, &["kept"])).contains("no effect"));
+}
+
+#[test]
 fn what_needs_the_sdk_or_another_argument_is_said() {
     let folder = folder(&[record(&payload("root"))]);
     let topic = ["--topic-arn", "arn:aws:sns:us-east-1:111122223333:alerts"];
@@ -192,6 +295,15 @@ fn what_needs_the_sdk_or_another_argument_is_said() {
     refused(&["--bucket", "b", "kept"], "cannot be used with");
     refused(&["--bucket", "b", "--queue-url", "q"], "cannot be used with");
     refused(&["--prefix", "p", "kept"], "cannot be used with");
+    refused(&["--bucket", ""], "a value is required for '--bucket <NAME>'");
+    refused(&["--queue-url", ""], "a value is required for '--queue-url <URL>'");
+    refused(&["--default-policy", "--policy", "p", "kept"], "cannot be used with");
+    refused(&["--max-messages", "1", "kept"], "1 is not in 2..=1000");
+    let publish = [&["--publish"], &topic[..], &["kept"]].concat();
+    refused(&publish, "--publish needs to know by which policy");
+    refused(&publish, "add --policy-parameter NAME (the stack's output PolicyParameter)");
+    let regions = ["--approved-regions", "eu-*"];
+    refused(&[&publish[..], &regions].concat(), "--policy FILE, or --default-policy");
     refused(&["--topic-arn", "alerts", "kept"], "--topic-arn: `alerts` is no topic");
     if cfg!(not(feature = "aws")) {
         let needs = |flag: &str| format!("{flag} needs the AWS SDK: build with `--features aws`");

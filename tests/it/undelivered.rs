@@ -8,7 +8,7 @@ use regionwatch::handler::payload_id;
 use regionwatch::undelivered::{Payloads, Undelivered};
 use serde_json::{Value, json};
 
-use crate::handler::{Outbox, handle, ledger};
+use crate::handler::{Outbox, handle, ledger, pack_entries};
 use crate::samples::payload;
 
 /// What Lambda keeps of an invocation that failed (Lambda guide, "Capturing records of Lambda
@@ -29,6 +29,13 @@ pub fn invocation_record(payload: &[u8]) -> Value {
         },
         "responsePayload": {"errorType": "PublishRefused", "errorMessage": "NotFound"},
     })
+}
+
+/// The same, of an invocation that was given up at this time.
+pub fn given_up_at(time: &str, payload: &[u8]) -> Vec<u8> {
+    let mut record = invocation_record(payload);
+    record["timestamp"] = json!(time);
+    record.to_string().into_bytes()
 }
 
 /// As `aws sqs receive-message` prints one.
@@ -92,6 +99,36 @@ fn the_ledger_knows_a_payload_again() {
     let record = record.replace('/', r"\/");
     let again = handled(only(&record).payload.as_bytes());
     assert_eq!((again.alerts, again.told, again.held), (500, 0, 1));
+}
+
+/// Else a run would put a month into one window of the ledger.
+#[test]
+fn a_payload_has_the_time_at_which_it_was_given_up_or_was_written() {
+    const MOST: u64 = 1 << 20;
+    let time = |text: &str| only(text).time(MOST).map(|time| time.to_string());
+    let given_up = "2026-11-05T12:04:31.221Z";
+    let entries = |times: &[Value]| {
+        let entry = |time| json!({"id": "1", "timestamp": time, "message": "{}"});
+        pack_entries(&times.iter().map(entry).collect::<Vec<_>>())
+    };
+    // Entries need not be in the order of time.
+    let payload = entries(&[json!(1_795_000_000_000_i64), json!(1_795_000_000_001_i64), json!(7)]);
+    let (record, bare) = (given_up_at(given_up, &payload), String::from_utf8(payload).unwrap());
+    let record: Value = serde_json::from_slice(&record).unwrap();
+    for form in [record.clone(), message(&notification(&record))] {
+        assert_eq!(time(&form.to_string()).as_deref(), Some(given_up));
+    }
+    let newest = Some("2026-11-18T11:06:40.001Z".to_owned());
+    assert_eq!(time(&bare), newest);
+    for odd in [json!(null), json!(1), json!("yesterday")] {
+        let mut record = record.clone();
+        record["timestamp"] = odd;
+        assert_eq!(time(&record.to_string()), newest, "{record}");
+    }
+    assert_eq!(only(&bare).time(10), None, "it is too large to be read");
+    for none in [vec![], vec![json!(null)], vec![json!(i64::MAX)]] {
+        assert_eq!(time(std::str::from_utf8(&entries(&none)).unwrap()), None, "{none:?}");
+    }
 }
 
 #[test]

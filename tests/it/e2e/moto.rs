@@ -109,6 +109,13 @@ impl Moto {
         self.json("sqs", "AmazonSQS.SendMessage", &message);
     }
 
+    /// Receives one message, which hides it.
+    pub fn hide_one(&self, queue: &str) {
+        let receive = json!({"QueueUrl": queue, "VisibilityTimeout": 43200});
+        let received = self.json("sqs", "AmazonSQS.ReceiveMessage", &receive);
+        assert_eq!(received["Messages"].as_array().unwrap().len(), 1);
+    }
+
     /// How many messages a queue has in sight, and how many are hidden.
     pub fn in_queue(&self, queue: &str) -> (String, String) {
         let ask = json!({"QueueUrl": queue, "AttributeNames": ["All"]});

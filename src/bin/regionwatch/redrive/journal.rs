@@ -36,14 +36,14 @@ impl Journal {
         match File::open(path) {
             Ok(file) => Ok(notes(file, &name(path), topic)?.0),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(HashSet::new()),
-            Err(error) => Err(format!("{}: {error}", name(path))),
+            Err(error) => Err(unusable(&name(path), &error.to_string())),
         }
     }
 
     /// The journal, and the payloads that the topic was told of. It is made where there is none.
     pub fn open(path: &Path, topic: &str) -> Result<(Self, HashSet<String>), String> {
         let name = name(path);
-        let fault = |error: io::Error| format!("{name}: {error}");
+        let fault = |error: io::Error| unusable(&name, &error.to_string());
         let options = OpenOptions::new().read(true).append(true).create(true).open(path);
         let mut file = options.map_err(fault)?;
         match file.try_lock() {
@@ -82,7 +82,7 @@ fn notes(file: impl Read, name: &str, topic: &str) -> Result<(HashSet<String>, u
     for number in 1_u64.. {
         line.clear();
         let read = reader.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut line);
-        read.map_err(|error| format!("{name}: {error}"))?;
+        read.map_err(|error| unusable(name, &error.to_string()))?;
         let note = serde_json::from_slice::<Note>(&line);
         match note {
             Ok(note) if line.ends_with(b"\n") => {
@@ -94,10 +94,17 @@ fn notes(file: impl Read, name: &str, topic: &str) -> Result<(HashSet<String>, u
             // The last line, cut short; or the end. One that is no note from its first byte on is
             // no line of ours.
             _ if !line.ends_with(b"\n") && is_cut(&line) => break,
-            _ => return Err(format!("{name}: line {number} is no note: is this a journal?")),
+            _ => {
+                let what = format!("line {number} is no note, so this is no journal");
+                return Err(unusable(name, &what));
+            }
         }
     }
     Ok((payloads, whole))
+}
+
+fn unusable(name: &str, what: &str) -> String {
+    format!("{name}: {what}; name another with --journal")
 }
 
 /// Names of sources are long at times: a key of S3 has up to 1,024 bytes.
@@ -176,8 +183,19 @@ mod tests {
         for content in ["{\"awslogs\":{}}", "\n", "{}\n", "note", "{\"payload\":\"x\"}\n"] {
             fs::write(&path, content).unwrap();
             let fault = Journal::open(&path, TOPIC).err().unwrap();
-            assert!(fault.ends_with("line 1 is no note: is this a journal?"), "{fault}");
+            let what = "line 1 is no note, so this is no journal; name another with --journal";
+            assert!(fault.ends_with(what), "{fault}");
             assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+    }
+
+    #[test]
+    fn one_that_cannot_be_used_is_said_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let faults =
+            [Journal::open(folder.path(), TOPIC).err(), Journal::read(folder.path(), TOPIC).err()];
+        for fault in faults {
+            assert!(fault.unwrap().ends_with("; name another with --journal"));
         }
     }
 

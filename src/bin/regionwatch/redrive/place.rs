@@ -4,14 +4,19 @@ use std::collections::VecDeque;
 use std::io::Read;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 #[cfg(feature = "aws")]
 use regionwatch::alert::text::clean;
 #[cfg(feature = "aws")]
-use regionwatch::aws::sqs::Message;
+use regionwatch::aws::s3::Object as S3Object;
+#[cfg(feature = "aws")]
+use regionwatch::aws::sqs::{Message, Unseen};
 #[cfg(feature = "aws")]
 use regionwatch::aws::{S3Objects, SqsMessages};
 
 use crate::input::{Folder, Input};
+#[cfg(feature = "aws")]
+use crate::output::plural;
 
 /// A place, gone through once.
 pub enum Place {
@@ -36,10 +41,23 @@ pub enum Place {
 pub struct Kept {
     /// What to call it.
     pub name: String,
+    /// When it was written, where its place says so.
+    pub written: Option<Timestamp>,
     /// What it holds, or why that is not known.
     pub content: Result<Box<dyn Read>, String>,
     /// By what it is deleted.
     pub handle: Handle,
+}
+
+/// Whether a place has anything that was not shown.
+#[cfg_attr(not(feature = "aws"), expect(dead_code, reason = "files are all listed beforehand"))]
+pub enum Rest {
+    /// It has not, as far as can be known.
+    None,
+    /// It has, or seems to; in words.
+    Some(String),
+    /// Nobody can say, and why.
+    Unknown(String),
 }
 
 /// What its place knows it by.
@@ -87,13 +105,15 @@ impl Place {
         Ok(match self {
             Place::Files { inputs, .. } => inputs.pop_front().map(|input| Kept {
                 name: input.name(),
+                written: None,
                 content: input.open().map_err(|fault| fault.to_string()),
                 handle: Handle::File,
             }),
             #[cfg(feature = "aws")]
             Place::Bucket(objects) => match objects.next().await.map_err(|e| e.to_string())? {
-                Some(key) => Some(Kept {
+                Some(S3Object { key, modified }) => Some(Kept {
                     name: clean(&format!("s3://{}/{key}", objects.bucket()), usize::MAX),
+                    written: modified,
                     content: objects.read(&key).await.map(in_memory).map_err(|e| e.to_string()),
                     handle: Handle::Key(key),
                 }),
@@ -104,6 +124,7 @@ impl Place {
                 let message = messages.next().await.map_err(|e| e.to_string())?;
                 message.map(|message| Kept {
                     name: clean(&format!("message {}", message.id), usize::MAX),
+                    written: None,
                     content: Ok(in_memory(message.body.clone().into_bytes())),
                     handle: Handle::Message(message),
                 })
@@ -134,7 +155,38 @@ impl Place {
             _ => Ok(()),
         }
     }
+
+    /// What is still there, and was not handed out, once there is no next one.
+    pub async fn rest(&self) -> Rest {
+        match self {
+            #[cfg(feature = "aws")]
+            Place::Queue(messages) => rest_of(messages).await,
+            _ => Rest::None,
+        }
+    }
 }
+
+#[cfg(feature = "aws")]
+async fn rest_of(messages: &SqsMessages) -> Rest {
+    let in_words = |what: &str| format!("queue {}: {what}; {AGAIN}", messages.url());
+    let found = messages.unseen().await;
+    match found {
+        _ if messages.is_cut_short() => Rest::Some(in_words(
+            "it went on to hand out what was seen before, and may have messages that were not",
+        )),
+        Err(fault) => Rest::Unknown(format!("{fault}; messages may be hidden still: {AGAIN}")),
+        Ok(Unseen { messages: 0, .. }) => Rest::None,
+        Ok(Unseen { messages, hidden }) => {
+            let messages = plural(messages, "message is", "messages are");
+            let what = format!("about {messages} there besides, {hidden} of them hidden");
+            Rest::Some(in_words(&format!("{what} by another receive, as of a run that was killed")))
+        }
+    }
+}
+
+/// Longer than anything is hidden.
+#[cfg(feature = "aws")]
+const AGAIN: &str = "run this again in two minutes";
 
 #[cfg(feature = "aws")]
 fn in_memory(content: Vec<u8>) -> Box<dyn Read> {

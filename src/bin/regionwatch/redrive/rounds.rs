@@ -5,13 +5,14 @@ use std::fmt;
 use std::io::Read;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use regionwatch::handler::{HandleError, Handler, Invocation};
 use regionwatch::ledger::Ledger;
 use regionwatch::publish::Publish;
 use regionwatch::undelivered::{Payloads, Undelivered};
 
 use super::journal::Journal;
-use super::place::{Handle, Kept, Place};
+use super::place::{Handle, Kept, Place, Rest};
 use crate::invoke::TIME;
 use crate::output::{Format, complain, plural, print_beside, summary_line};
 use crate::{Done, now};
@@ -20,8 +21,8 @@ use crate::{Done, now};
 pub enum Mode {
     /// Nothing is.
     Dry {
-        /// The topic, where one was named.
-        topic: Option<String>,
+        /// How it is done for real, in words.
+        advice: Vec<String>,
     },
     /// What is published is noted, then deleted.
     Publish {
@@ -36,6 +37,8 @@ pub enum Mode {
 pub struct Rounds<'a, L, P> {
     handler: Handler<'a, L, P>,
     mode: Mode,
+    /// Which policy judges, in words.
+    policy: String,
     /// Payloads that are done, in this run or an earlier one.
     done: HashSet<String>,
     format: Format,
@@ -53,6 +56,8 @@ struct Tally {
     messages: u64,
     deleted: u64,
     failed: u64,
+    /// Calls of the ledger; what it should have judged was published.
+    ledger_errors: u64,
     faults: u64,
     /// What is still to be done, by name.
     left: Vec<String>,
@@ -76,11 +81,12 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
     pub fn new(
         handler: Handler<'a, L, P>,
         mode: Mode,
+        policy: String,
         done: HashSet<String>,
         format: Format,
         bar: ProgressBar,
     ) -> Self {
-        Rounds { handler, mode, done, format, bar, tally: Tally::default(), in_a_row: 0 }
+        Rounds { handler, mode, policy, done, format, bar, tally: Tally::default(), in_a_row: 0 }
     }
 
     /// Goes through the place, and says what was done.
@@ -91,15 +97,21 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
         if let Err(fault) = place.release().await {
             complain(&fault);
         }
-        let reported = self.report();
+        let rest = if went.is_ok() { place.rest().await } else { Rest::None };
+        self.tally.faults += u64::from(matches!(rest, Rest::Some(_)));
+        let reported = self.report(went.is_ok());
+        match rest {
+            Rest::None => {}
+            Rest::Some(what) | Rest::Unknown(what) => complain(&what),
+        }
         went.and(reported)?;
         Ok(Done::after(self.tally.wrong(), false))
     }
 
     async fn go(&mut self, place: &mut Place) -> Result<(), String> {
-        while let Some(Kept { name, content, handle }) = place.next().await? {
+        while let Some(Kept { name, written, content, handle }) = place.next().await? {
             self.bar.set_length(place.known());
-            if self.take(&name, content).await? {
+            if self.take(&name, written, content).await? {
                 self.delete(place, &name, &handle).await;
             } else {
                 self.tally.left.push(name);
@@ -117,6 +129,7 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
     async fn take(
         &mut self,
         name: &str,
+        written: Option<Timestamp>,
         content: Result<Box<dyn Read>, String>,
     ) -> Result<bool, String> {
         let content = match content {
@@ -128,8 +141,11 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
             found += 1;
             self.bar.set_message(plural(self.tally.payloads() + 1, "payload", "payloads"));
             is_done &= match payload {
-                Ok(payload) if found == 1 => self.redrive(name, &payload).await?,
-                Ok(payload) => self.redrive(&format!("{name}, payload {found}"), &payload).await?,
+                Ok(payload) if found == 1 => self.redrive(name, written, &payload).await?,
+                Ok(payload) => {
+                    let name = format!("{name}, payload {found}");
+                    self.redrive(&name, written, &payload).await?
+                }
                 Err(fault) => self.fault(name, &fault.to_string()),
             };
             if self.in_a_row == MOST_IN_A_ROW {
@@ -148,20 +164,29 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
         false
     }
 
-    /// Handles one payload, unless it is done. `Err` where it was published and that could not be
+    /// Handles one payload, unless it is done, in the ledger's window of its own time: what else
+    /// happened in a month is not one incident because it is published in one run. `Err` where it was published and that could not be
     /// noted: the next run would publish it again, and so must not come to others first.
-    async fn redrive(&mut self, name: &str, undelivered: &Undelivered) -> Result<bool, String> {
+    async fn redrive(
+        &mut self,
+        name: &str,
+        written: Option<Timestamp>,
+        undelivered: &Undelivered,
+    ) -> Result<bool, String> {
         if self.done.contains(&undelivered.id) {
             self.tally.before += 1;
             self.say(&format!("{name}: done before"))?;
             return Ok(true);
         }
-        let now = now();
+        let begun = now();
         let id = undelivered.request.as_deref().unwrap_or(name);
-        let invocation = Invocation { id, now, began: now, deadline: now + TIME };
+        let time = undelivered.time(self.handler.limits.max_inflated_bytes).or(written);
+        let time = time.unwrap_or(begun).min(begun);
+        let invocation = Invocation { id, now: time, began: begun, deadline: begun + TIME };
         let payload = undelivered.payload.as_bytes();
         let (summary, outcome) = self.handler.handle(payload, &invocation).await;
         self.tally.messages += summary.messages;
+        self.tally.ledger_errors += summary.ledger_errors;
         if let Some(fault) = &summary.ledger_fault {
             self.complain(&format!("{name}: {fault}"));
         }
@@ -177,7 +202,7 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
             self.in_a_row = 0;
         }
         if let Mode::Publish { journal, .. } = &mut self.mode {
-            journal.note(&undelivered.id, name, now)?;
+            journal.note(&undelivered.id, name, begun)?;
         }
         self.done.insert(undelivered.id.clone());
         self.tally.handled += 1;
@@ -197,9 +222,11 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
         }
     }
 
-    /// What was done, in one line; what is still to be done, one by one; and how to go on.
-    fn report(&self) -> Result<(), String> {
+    /// By what was judged; what was done, in one line; what is still to be done, one by one; and
+    /// how to go on, where the place could be gone through.
+    fn report(&self, is_whole: bool) -> Result<(), String> {
         let is_dry = matches!(self.mode, Mode::Dry { .. });
+        print_beside(&self.policy, self.format)?;
         print_beside(
             &format!("{}{}", if is_dry { "dry run: " } else { "" }, self.tally),
             self.format,
@@ -208,12 +235,10 @@ impl<'a, L: Ledger, P: Publish> Rounds<'a, L, P> {
             complain(&format!("still to be done:\n  {}", self.tally.left.join("\n  ")));
         }
         match &self.mode {
-            Mode::Dry { topic } => {
-                let more = if topic.is_some() { "--publish" } else { "--publish --topic-arn ARN" };
-                let what = "nothing was published, noted or deleted; to do it, add";
-                print_beside(&format!("{what} {more}"), self.format)
+            Mode::Dry { advice } if is_whole => {
+                advice.iter().try_for_each(|line| print_beside(line, self.format))
             }
-            Mode::Publish { .. } => Ok(()),
+            Mode::Dry { .. } | Mode::Publish { .. } => Ok(()),
         }
     }
 
@@ -232,7 +257,7 @@ impl Tally {
     }
 
     fn wrong(&self) -> usize {
-        usize::try_from(self.failed + self.faults).unwrap_or(usize::MAX)
+        usize::try_from(self.failed + self.faults + self.ledger_errors).unwrap_or(usize::MAX)
     }
 }
 
@@ -246,6 +271,10 @@ impl fmt::Display for Tally {
             f,
             "{payloads}: {handled} handled, {before} done before, {failed} failed; {messages}"
         )?;
+        if self.ledger_errors > 0 {
+            let errors = plural(self.ledger_errors, "error", "errors");
+            write!(f, "; {errors} of the ledger")?;
+        }
         if self.faults > 0 {
             write!(f, "; {}", plural(self.faults, "other fault", "other faults"))?;
         }

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use jiff::SignedDuration;
-use regionwatch::aws::{
-    DynamoItems, DynamoLedger, S3Objects, SnsPublisher, SqsMessages, SsmPolicy, sdk_config,
-};
+use jiff::{SignedDuration, Timestamp};
+use regionwatch::aws::{DynamoItems, S3Objects, SnsPublisher, SqsMessages, SsmPolicy, sdk_config};
 use regionwatch::config::{LedgerTable, Parameter, Topic};
-use regionwatch::ledger::InMemoryLedger;
+use regionwatch::ledger::{InMemoryLedger, Items, LedgerError, SharedLedger, Write, Written};
 use regionwatch::policy::Policy;
 use regionwatch::standing::{News, Standing};
 
@@ -24,7 +22,7 @@ pub fn run(args: &Args, topic: Option<Topic>) -> Result<Done, String> {
         let table = args.ledger_table.as_deref().map(|name| LedgerTable::parse(name, false));
         let table = table.transpose().map_err(|what| format!("--ledger-table: {what}"))?;
         let policy = policy(args).await?;
-        let place = place(args).await;
+        let place = place(args).await?;
         match topic {
             Some(topic) if args.publish => told(args, &policy, place, topic, table).await,
             topic => dry_run(args, &policy, place, topic.as_ref()).await,
@@ -46,19 +44,45 @@ async fn told(
             publish(args, args.handler(policy, &ledger, &sns), place, &topic).await
         }
         Some(table) => {
-            let ledger =
-                DynamoLedger::new(DynamoItems::new(&sdk_config().await, table), args.window());
+            let name = table.name.clone();
+            let items = DynamoItems::patient(&sdk_config().await, table);
+            // Without it each payload would be told by itself.
+            let checked = items.check().await;
+            checked
+                .map_err(|what| format!("--ledger-table {name}: {what}; nothing was published"))?;
+            let ledger = SharedLedger::new(Belated(items), args.window());
             publish(args, args.handler(policy, &ledger, &sns), place, &topic).await
         }
     }
 }
 
-async fn place(args: &Args) -> Place {
-    match (&args.bucket, &args.queue_url) {
-        (Some(bucket), _) => Place::Bucket(S3Objects::new(bucket, &args.prefix).await),
-        (_, Some(url)) => Place::Queue(SqsMessages::new(url, args.publish).await),
-        _ => Place::files(&args.paths),
+/// The function's items, for payloads whose time is long past.
+struct Belated(DynamoItems);
+
+/// How long an item stays at least, from now on: its window may be of last month.
+const KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+impl Items for Belated {
+    async fn write(&self, write: Write<'_>) -> Result<Written, LedgerError> {
+        let expires = write.expires.max(now() + KEPT);
+        self.0.write(Write { expires, ..write }).await
     }
+
+    /// Never: no time-out of Lambda waits behind this, and each request has its own.
+    fn is_past(&self, _: Timestamp) -> bool {
+        false
+    }
+}
+
+async fn place(args: &Args) -> Result<Place, String> {
+    Ok(match (&args.bucket, &args.queue_url) {
+        (Some(bucket), _) => Place::Bucket(S3Objects::new(bucket, &args.prefix).await),
+        (_, Some(url)) => {
+            let messages = SqsMessages::new(url, args.publish).await;
+            Place::Queue(messages.map_err(|error| error.to_string())?)
+        }
+        _ => Place::files(&args.paths),
+    })
 }
 
 /// The policy that a new container of the function would judge by.
