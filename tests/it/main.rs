@@ -20,6 +20,7 @@ mod e2e;
 mod explain;
 mod generated;
 mod handler;
+mod hostile;
 mod house;
 mod judge;
 mod judgement;
