@@ -6,16 +6,22 @@
 //! still escaped, for most of them are dropped without anyone reading them. A batch is trusted only
 //! when `entries` returns `Ok`: what the callback saw before an error must be thrown away.
 
+mod entry;
+mod packed;
+
 use std::borrow::Cow;
 use std::io::{self, Read};
 
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::frame::{Frame, FrameError, Frames};
 use crate::inflate::{Inflate, InflateError};
+
+pub use entry::{Escaped, LogEntry, RawEntry, Reject};
+
+use entry::Text;
+use packed::{Base64, Base64Error};
 
 /// An entry beyond this many bytes is not read. CloudTrail keeps events under 256 KB
 /// (CloudTrail guide, "Quotas"); escaping may nearly double that.
@@ -40,30 +46,6 @@ pub struct Batch {
     pub control: bool,
     /// Size of the inflated batch in bytes; 0 until it was read to its end.
     pub inflated_bytes: u64,
-}
-
-/// One CloudWatch Logs entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogEntry<'a> {
-    /// The entry's id, unique within its log stream.
-    pub id: Cow<'a, str>,
-    /// When CloudTrail wrote the entry, in milliseconds since 1970, where it says so.
-    pub timestamp: Option<i64>,
-    /// The message: a JSON string, quotes and escapes included.
-    pub message: Escaped<'a>,
-}
-
-/// The text of a JSON string as it stands in its document, quotes included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Escaped<'a>(&'a str);
-
-/// An entry that is no readable CloudTrail record. It is counted and told, never dropped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reject {
-    /// The entry's id where it could be read, else empty.
-    pub entry_id: String,
-    /// What is wrong: a fixed text, nothing from the entry.
-    pub fault: &'static str,
 }
 
 /// Why a payload could not be opened. Never shows anything of its content.
@@ -121,21 +103,12 @@ impl<'p> Envelope<'p> {
     pub fn entries(
         &self,
         max_inflated: u64,
-        on_entry: impl FnMut(&Batch, Result<LogEntry<'_>, Reject>),
+        on_entry: impl FnMut(&Batch, RawEntry<'_>),
     ) -> Result<Batch, EnvelopeError> {
-        let unpacked = || {
-            let decoded = base64::read::DecoderReader::new(self.data.as_bytes(), &BASE64);
-            Inflate::new(decoded, max_inflated)
-        };
+        let unpacked = || Inflate::new(Base64::of(self.data.as_bytes()), max_inflated);
         read_batch(unpacked, on_entry)
     }
 }
-
-/// Padding is accepted and not asked for: `aws_lambda_events` writes its own without.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Streams a batch that is already inflated.
 ///
@@ -143,7 +116,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// time, for nothing may be judged without its owner and nothing may be held back in memory.
 pub fn read_batch<R: Read>(
     source: impl Fn() -> R,
-    mut on_entry: impl FnMut(&Batch, Result<LogEntry<'_>, Reject>),
+    mut on_entry: impl FnMut(&Batch, RawEntry<'_>),
 ) -> Result<Batch, EnvelopeError> {
     let mut pass = Pass::default();
     pass.run(source(), &mut on_entry)?;
@@ -191,7 +164,7 @@ impl Pass {
     fn run<R: Read>(
         &mut self,
         source: R,
-        on_entry: &mut impl FnMut(&Batch, Result<LogEntry<'_>, Reject>),
+        on_entry: &mut impl FnMut(&Batch, RawEntry<'_>),
     ) -> Result<(), EnvelopeError> {
         let mut frames = Frames::new(source);
         frames.take(b'{', "the start of an object")?;
@@ -223,7 +196,7 @@ impl Pass {
     fn log_events<R: Read>(
         &mut self,
         frames: &mut Frames<R>,
-        on_entry: &mut impl FnMut(&Batch, Result<LogEntry<'_>, Reject>),
+        on_entry: &mut impl FnMut(&Batch, RawEntry<'_>),
     ) -> Result<(), EnvelopeError> {
         self.entries_seen = true;
         if !(self.header_known || self.header.is_complete()) {
@@ -237,9 +210,9 @@ impl Pass {
         frames.take(b'[', "the start of the entries")?;
         let mut first = true;
         while frames.next_element(&mut first)? {
-            let entry = match frames.value(LARGEST_ENTRY)? {
-                Frame::Whole(text) => LogEntry::parse(text),
-                Frame::Oversize { head, .. } => Err(oversize(head)),
+            let entry = match frames.value_and_last_string(LARGEST_ENTRY)? {
+                (Frame::Whole(text), last_string) => RawEntry::whole(text, last_string),
+                (Frame::Oversize { head, .. }, _) => RawEntry::oversize(head),
             };
             on_entry(&batch, entry);
         }
@@ -276,54 +249,6 @@ fn text<R: Read>(frames: &mut Frames<R>) -> Result<Option<String>, FrameError> {
 fn skip<R: Read>(frames: &mut Frames<R>) -> Result<(), EnvelopeError> {
     frames.value(0)?;
     Ok(())
-}
-
-impl<'a> LogEntry<'a> {
-    /// Reads `{"id":...,"timestamp":...,"message":"..."}`; the id may be a string or a number.
-    pub fn parse(entry: &'a [u8]) -> Result<Self, Reject> {
-        let reject = |fault| Reject { entry_id: String::new(), fault };
-        let entry = std::str::from_utf8(entry).map_err(|_| reject("the entry is not UTF-8"))?;
-        let entry: RawEntry<'a> = serde_json::from_str(entry)
-            .map_err(|_| reject("the entry is not a JSON object with one id and one message"))?;
-        let id = entry.id.map(id_text).unwrap_or_default();
-        match entry.message.and_then(Escaped::of) {
-            Some(message) => {
-                let timestamp = entry.timestamp.and_then(|t| t.get().parse().ok());
-                Ok(LogEntry { id, timestamp, message })
-            }
-            None => Err(Reject {
-                entry_id: id.into_owned(),
-                fault: "the entry has no message that is a string",
-            }),
-        }
-    }
-}
-
-impl<'a> Escaped<'a> {
-    /// A JSON value that is a string.
-    pub fn of(value: &'a RawValue) -> Option<Self> {
-        value.get().starts_with('"').then(|| Escaped(value.get()))
-    }
-
-    /// The text itself; a copy only where there is something to unescape.
-    /// `None` where the escapes make no text, such as half of a surrogate pair.
-    pub fn unescape(self) -> Option<Cow<'a, str>> {
-        serde_json::from_str::<Text<'a>>(self.0).ok().map(|text| text.0)
-    }
-}
-
-/// `Cow` alone would always copy.
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-#[derive(Deserialize)]
-struct RawEntry<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -372,20 +297,6 @@ fn not_json(error: &serde_json::Error) -> EnvelopeError {
     EnvelopeError::NotJson { line: error.line(), column: error.column() }
 }
 
-fn oversize(head: &[u8]) -> Reject {
-    let head = String::from_utf8_lossy(head);
-    let id = head.split_once("\"id\":").map(|(_, behind)| behind.trim_start());
-    let id = id.map(|id| id.trim_start_matches('"').chars().take_while(char::is_ascii_digit));
-    Reject {
-        entry_id: id.map(Iterator::collect).unwrap_or_default(),
-        fault: "the entry is larger than 1 MiB",
-    }
-}
-
-fn id_text(raw: &RawValue) -> Cow<'_, str> {
-    Escaped::of(raw).and_then(Escaped::unescape).unwrap_or(Cow::Borrowed(raw.get()))
-}
-
 impl From<FrameError> for EnvelopeError {
     fn from(error: FrameError) -> Self {
         match error {
@@ -406,15 +317,8 @@ impl From<io::Error> for EnvelopeError {
 
 /// Where the decoder stopped; 0 where it does not say.
 fn base64_offset(error: &io::Error) -> u64 {
-    use base64::DecodeError;
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<DecodeError>()) {
-        Some(
-            DecodeError::InvalidByte(offset, _)
-            | DecodeError::InvalidLength(offset)
-            | DecodeError::InvalidLastSymbol { offset, .. },
-        ) => *offset as u64,
-        _ => 0,
-    }
+    let error = error.get_ref().and_then(|inner| inner.downcast_ref::<Base64Error>());
+    error.map_or(0, |error| error.offset)
 }
 
 #[cfg(test)]
@@ -429,7 +333,7 @@ mod tests {
         read_batch(
             || batch.as_bytes(),
             |batch, entry| {
-                seen.push(match entry {
+                seen.push(match entry.read() {
                     Ok(entry) => {
                         let message = entry.message.unescape().unwrap();
                         format!("{} {}: {message}", batch.owner, entry.id)
@@ -503,11 +407,5 @@ mod tests {
         assert!(fault(r#"{"awslogs":{"data":"H4sI*"}}"#).contains("wrong at about character 4"));
         assert!(fault(r#"{"awslogs":{"data":"H4sIA"}}"#).contains("is not base64"));
         assert!(fault(r#"{"awslogs":{"data":"e30="}}"#).contains("the gzip data"));
-    }
-
-    #[test]
-    fn half_a_surrogate_pair_is_no_text() {
-        assert_eq!(Escaped(r#""\ud83d""#).unescape(), None);
-        assert_eq!(Escaped(r#""\ud83d\ude00""#).unescape().unwrap(), "\u{1F600}");
     }
 }

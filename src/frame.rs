@@ -6,6 +6,8 @@
 //! valid JSON is judged by whoever reads it. A value beyond the caller's limit is passed over
 //! without being held.
 
+mod string;
+
 use std::borrow::Cow;
 use std::io::{self, Read};
 
@@ -179,16 +181,27 @@ impl<R: Read> Frames<R> {
 
     /// Takes the next value; one of more than `limit` bytes is passed over and told as oversize.
     pub fn value(&mut self, limit: usize) -> Result<Frame<'_>, FrameError> {
+        Ok(self.value_and_last_string(limit)?.0)
+    }
+
+    /// As [`Frames::value`], and where in the value the last string that stands in it begins; 0
+    /// where there is none, or the value is oversize.
+    pub fn value_and_last_string(
+        &mut self,
+        limit: usize,
+    ) -> Result<(Frame<'_>, usize), FrameError> {
         match self.measure(limit, Lines::Any)? {
-            Some(length) => Ok(Frame::Whole(self.take_bytes(length))),
-            None => self.pass_over(),
+            Some(Measured { length, last_string }) => {
+                Ok((Frame::Whole(self.take_bytes(length)), last_string))
+            }
+            None => Ok((self.pass_over()?, 0)),
         }
     }
 
     /// The next value, which stays where it is; `None` where it has more than `limit` bytes.
     pub fn peek_value(&mut self, limit: usize, lines: Lines) -> Result<Option<&[u8]>, FrameError> {
-        let length = self.measure(limit, lines)?;
-        Ok(length.and_then(|length| self.window.get(self.start..self.start + length)))
+        let measured = self.measure(limit, lines)?;
+        Ok(measured.and_then(|value| self.window.get(self.start..self.start + value.length)))
     }
 
     /// Takes the next bytes, which were peeked at before.
@@ -198,8 +211,8 @@ impl<R: Read> Frames<R> {
         self.window.get(taken).unwrap_or_default()
     }
 
-    /// The length of the next value; `None` where it has more than `limit` bytes.
-    fn measure(&mut self, limit: usize, lines: Lines) -> Result<Option<usize>, FrameError> {
+    /// The size of the next value; `None` where it has more than `limit` bytes.
+    fn measure(&mut self, limit: usize, lines: Lines) -> Result<Option<Measured>, FrameError> {
         self.peek()?;
         let mut scan = Scan::new(lines);
         let mut length = 0;
@@ -212,7 +225,7 @@ impl<R: Read> Frames<R> {
             }
             match step {
                 Step::More => {}
-                Step::End(_) => return Ok(Some(length)),
+                Step::End(_) => return Ok(Some(scan.measured(length))),
                 Step::Fault { expected, .. } => {
                     let offset = self.offset() + length as u64;
                     return Err(FrameError::Unexpected { offset, expected });
@@ -220,7 +233,7 @@ impl<R: Read> Frames<R> {
             }
             if !self.more()? {
                 return match scan.state {
-                    State::Scalar => Ok(Some(length)),
+                    State::Scalar => Ok(Some(scan.measured(length))),
                     _ => Err(FrameError::Ended { offset: self.offset() + length as u64 }),
                 };
             }
@@ -288,18 +301,27 @@ pub enum Lines {
     One,
 }
 
+/// A value, not taken yet.
+struct Measured {
+    length: usize,
+    last_string: usize,
+}
+
 /// A scan for the end of a value; it goes on from its state when more bytes come.
 struct Scan {
     lines: Lines,
     state: State,
+    /// How many bytes were fed before.
+    fed: usize,
+    /// Where the last string began.
+    last_string: usize,
 }
 
 #[derive(Clone, Copy)]
 enum State {
     Start,
     Inside { depth: u32 },
-    String { depth: u32 },
-    Escape { depth: u32 },
+    String { depth: u32, escaped: bool },
     Scalar,
 }
 
@@ -325,21 +347,41 @@ impl Step {
 
 impl Scan {
     fn new(lines: Lines) -> Self {
-        Scan { lines, state: State::Start }
+        Scan { lines, state: State::Start, fed: 0, last_string: 0 }
+    }
+
+    fn measured(&self, length: usize) -> Measured {
+        Measured { length, last_string: self.last_string }
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Step {
-        use State::{Escape, Inside, Scalar, Start, String};
-        for (at, &byte) in bytes.iter().enumerate() {
+        let step = self.run(bytes);
+        self.fed += bytes.len();
+        step
+    }
+
+    fn run(&mut self, bytes: &[u8]) -> Step {
+        use State::{Inside, Scalar, Start, String};
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
             self.state = match (self.state, byte) {
-                (String { depth: 0 }, b'"') => return Step::End(at + 1),
-                (String { depth }, b'"') => Inside { depth },
-                (String { depth }, b'\\') => Escape { depth },
-                (String { .. }, 0..=0x1F) => {
-                    return Step::Fault { at, expected: "allowed unescaped inside a string" };
+                (String { depth, escaped }, _) => {
+                    let ahead = bytes.get(at..).unwrap_or_default();
+                    let searched = string::search(ahead, escaped);
+                    at += searched.passed;
+                    match searched.end {
+                        string::End::Quote if depth == 0 => return Step::End(at + 1),
+                        string::End::Quote => Inside { depth },
+                        string::End::Control => {
+                            return Step::Fault {
+                                at,
+                                expected: "allowed unescaped inside a string",
+                            };
+                        }
+                        string::End::None { escaped } => String { depth, escaped },
+                    }
                 }
-                (String { depth } | Escape { depth }, _) => String { depth },
-                (Inside { depth }, b'"') => String { depth },
+                (Inside { depth }, b'"') => self.string(depth, at),
                 (Inside { depth }, b'{' | b'[') => Inside { depth: depth + 1 },
                 (Inside { depth: 1 }, b'}' | b']') => return Step::End(at + 1),
                 (Inside { depth }, b'}' | b']') => Inside { depth: depth - 1 },
@@ -348,15 +390,21 @@ impl Scan {
                 }
                 (Inside { depth }, _) => Inside { depth },
                 (Start, b'{' | b'[') => Inside { depth: 1 },
-                (Start, b'"') => String { depth: 0 },
+                (Start, b'"') => self.string(0, at),
                 (Start, b'-' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z') => Scalar,
                 (Start, _) => return Step::Fault { at, expected: "the start of a value" },
                 (Scalar, b',' | b'}' | b']') => return Step::End(at),
                 (Scalar, space) if is_space(space) => return Step::End(at),
                 (Scalar, _) => Scalar,
             };
+            at += 1;
         }
         Step::More
+    }
+
+    fn string(&mut self, depth: u32, at: usize) -> State {
+        self.last_string = self.fed + at;
+        State::String { depth, escaped: false }
     }
 }
 

@@ -19,6 +19,8 @@ pub mod record;
 
 pub mod policy;
 
+pub mod skim;
+
 pub mod standing;
 
 pub mod alert;

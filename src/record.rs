@@ -308,7 +308,11 @@ pub(crate) fn bool_or_text(raw: Option<&RawValue>) -> Option<bool> {
     if let Some(Ok(flag)) = raw.map(|raw| raw.get().parse()) {
         return Some(flag);
     }
-    let text = string(raw)?;
+    flag(&string(raw)?)
+}
+
+/// What a text says that should have been a bool.
+pub(crate) fn flag(text: &str) -> Option<bool> {
     ["true", "false"]
         .into_iter()
         .find(|word| text.trim().eq_ignore_ascii_case(word))

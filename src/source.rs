@@ -276,7 +276,7 @@ struct Wrapper<'a> {
 /// damage.
 fn payload(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
     let read = Envelope::open(text.as_bytes()).and_then(|envelope| {
-        envelope.entries(u64::MAX, |batch, found| entry(found, &batch.owner, on_item))
+        envelope.entries(u64::MAX, |batch, found| entry(found.read(), &batch.owner, on_item))
     });
     if read.is_err() {
         on_item(unreadable(text.as_bytes(), "it is a damaged subscription payload"));
@@ -284,7 +284,8 @@ fn payload(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
 }
 
 fn batch(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
-    let read = read_batch(|| text.as_bytes(), |batch, found| entry(found, &batch.owner, on_item));
+    let read =
+        read_batch(|| text.as_bytes(), |batch, found| entry(found.read(), &batch.owner, on_item));
     if read.is_err() {
         on_item(unreadable(text.as_bytes(), "it is a damaged batch of log entries"));
     }

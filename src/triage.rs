@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::Timestamp;
 
 use crate::alert::{Incident, IncidentKey, Rejects};
-use crate::envelope::{Batch, LogEntry, Reject};
+use crate::envelope::{Batch, RawEntry, Reject};
 use crate::policy::{Policy, Reason, Severity, Verdict};
 use crate::record::Record;
+use crate::skim::{Skim, Skimmer};
 
 /// A batch while it is judged.
 pub struct Triage<'p> {
     policy: &'p Policy,
+    skimmer: Skimmer<'p>,
     entries: u64,
     alerted: BTreeMap<Reason, u64>,
     ignored: BTreeMap<Reason, u64>,
@@ -45,6 +47,7 @@ impl<'p> Triage<'p> {
     pub fn new(policy: &'p Policy) -> Self {
         Triage {
             policy,
+            skimmer: Skimmer::new(policy),
             entries: 0,
             alerted: BTreeMap::new(),
             ignored: BTreeMap::new(),
@@ -55,9 +58,14 @@ impl<'p> Triage<'p> {
         }
     }
 
-    /// Takes one entry of a batch.
-    pub fn take(&mut self, batch: &Batch, entry: Result<LogEntry<'_>, Reject>) {
-        let entry = match entry {
+    /// Takes one entry of a batch, which is read only where a look at it leaves a doubt.
+    pub fn take(&mut self, batch: &Batch, entry: RawEntry<'_>) {
+        if let Some(message) = entry.message()
+            && let Skim::Ignore(reason) = self.skimmer.skim(message, &batch.owner)
+        {
+            return self.ignore(reason);
+        }
+        let entry = match entry.read() {
             Ok(entry) => entry,
             Err(reject) => return self.reject(&reject),
         };

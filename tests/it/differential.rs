@@ -18,7 +18,7 @@ fn both_read_the_same_entries_from_every_sample() {
         let theirs = theirs.aws_logs.data;
         let mut ours = Vec::new();
         let batch = Envelope::open(&payload).unwrap().entries(u64::MAX, |_, entry| {
-            let entry = entry.unwrap();
+            let entry = entry.read().unwrap();
             let message = entry.message.unescape().unwrap().into_owned();
             ours.push((entry.id.into_owned(), entry.timestamp.unwrap(), message));
         });

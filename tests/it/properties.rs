@@ -79,7 +79,7 @@ proptest! {
         let mut seen = Vec::new();
         let envelope = Envelope::open(&payload).unwrap();
         let batch = envelope.entries(u64::MAX, |_, entry| {
-            seen.push(entry.unwrap().message.unescape().unwrap().into_owned());
+            seen.push(entry.read().unwrap().message.unescape().unwrap().into_owned());
         }).unwrap();
         prop_assert_eq!(seen, messages);
         prop_assert_eq!(batch.owner, "111122223333");

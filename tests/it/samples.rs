@@ -34,7 +34,7 @@ fn messages(payload: &[u8]) -> Vec<String> {
     let mut messages = Vec::new();
     let envelope = Envelope::open(payload).unwrap();
     let read = envelope.entries(u64::MAX, |_, entry| {
-        messages.push(entry.unwrap().message.unescape().unwrap().into_owned());
+        messages.push(entry.read().unwrap().message.unescape().unwrap().into_owned());
     });
     read.unwrap();
     messages

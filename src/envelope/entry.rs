@@ -1,0 +1,183 @@
+//! One log entry, unread at first: most are dropped on a look at their message.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::LARGEST_ENTRY;
+
+/// An entry as it stands in its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawEntry<'a>(Held<'a>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Held<'a> {
+    Whole {
+        text: &'a [u8],
+        /// Where the last string in the text begins.
+        last_string: usize,
+    },
+    /// The first bytes of one that is larger than [`LARGEST_ENTRY`].
+    Head(&'a [u8]),
+}
+
+/// One CloudWatch Logs entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry<'a> {
+    /// The entry's id, unique within its log stream.
+    pub id: Cow<'a, str>,
+    /// When CloudTrail wrote the entry, in milliseconds since 1970, where it says so.
+    pub timestamp: Option<i64>,
+    /// The message: a JSON string, quotes and escapes included.
+    pub message: Escaped<'a>,
+}
+
+/// The text of a JSON string as it stands in its document, quotes included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Escaped<'a>(&'a str);
+
+/// An entry that is no readable CloudTrail record. It is counted and told, never dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reject {
+    /// The entry's id where it could be read, else empty.
+    pub entry_id: String,
+    /// What is wrong: a fixed text, nothing from the entry.
+    pub fault: &'static str,
+}
+
+impl<'a> RawEntry<'a> {
+    /// One JSON value as [`crate::frame`] cuts it, and where the last string in it begins.
+    pub(super) fn whole(text: &'a [u8], last_string: usize) -> Self {
+        RawEntry(Held::Whole { text, last_string })
+    }
+
+    /// The first bytes of a value that was too large to hold.
+    pub(super) fn oversize(head: &'a [u8]) -> Self {
+        RawEntry(Held::Head(head))
+    }
+
+    /// The message, where the entry is written exactly as CloudWatch Logs writes it:
+    /// `{"id":"1","timestamp":2,"message":"..."}`. In another dialect it takes [`RawEntry::read`]
+    /// to find it. What is escaped in it may be no text, as `\x` is none.
+    pub fn message(&self) -> Option<Escaped<'a>> {
+        let Held::Whole { text, last_string } = self.0 else { return None };
+        let text = std::str::from_utf8(text).ok()?;
+        let behind_id = behind_digits_or_quoted(text.strip_prefix("{\"id\":")?)?;
+        let behind_time = behind_number(behind_id.strip_prefix(",\"timestamp\":")?)?;
+        let message = behind_time.strip_prefix(",\"message\":")?;
+        let is_last_string = text.len() - message.len() == last_string;
+        let message = message.strip_suffix('}').filter(|_| is_last_string)?;
+        message.ends_with('"').then_some(Escaped(message))
+    }
+
+    /// Reads the entry: id, timestamp and message in any order, with whatever else stands there.
+    ///
+    /// # Errors
+    /// It has no message that is a string, is no JSON object, is not UTF-8, or is larger than
+    /// [`LARGEST_ENTRY`].
+    pub fn read(&self) -> Result<LogEntry<'a>, Reject> {
+        match self.0 {
+            Held::Whole { text, .. } => LogEntry::parse(text),
+            Held::Head(head) => Err(oversize(head)),
+        }
+    }
+}
+
+impl<'a> LogEntry<'a> {
+    /// Reads `{"id":...,"timestamp":...,"message":"..."}`; the id may be a string or a number.
+    pub fn parse(entry: &'a [u8]) -> Result<Self, Reject> {
+        let reject = |fault| Reject { entry_id: String::new(), fault };
+        let entry = std::str::from_utf8(entry).map_err(|_| reject("the entry is not UTF-8"))?;
+        let entry: Members<'a> = serde_json::from_str(entry)
+            .map_err(|_| reject("the entry is not a JSON object with one id and one message"))?;
+        let id = entry.id.map(id_text).unwrap_or_default();
+        match entry.message.and_then(Escaped::of) {
+            Some(message) => {
+                let timestamp = entry.timestamp.and_then(|t| t.get().parse().ok());
+                Ok(LogEntry { id, timestamp, message })
+            }
+            None => Err(Reject {
+                entry_id: id.into_owned(),
+                fault: "the entry has no message that is a string",
+            }),
+        }
+    }
+}
+
+impl<'a> Escaped<'a> {
+    /// A JSON value that is a string.
+    pub fn of(value: &'a RawValue) -> Option<Self> {
+        value.get().starts_with('"').then(|| Escaped(value.get()))
+    }
+
+    /// What stands between the quotes, still escaped.
+    pub fn inside(self) -> &'a str {
+        let inside = self.0.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+        inside.unwrap_or_default()
+    }
+
+    /// The text itself; a copy only where there is something to unescape.
+    /// `None` where the escapes make no text, such as half of a surrogate pair.
+    pub fn unescape(self) -> Option<Cow<'a, str>> {
+        serde_json::from_str::<Text<'a>>(self.0).ok().map(|text| text.0)
+    }
+}
+
+/// `Cow` alone would always copy.
+#[derive(Deserialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+}
+
+/// What follows an id, which is digits: CloudWatch Logs puts them in quotes, others do not.
+fn behind_digits_or_quoted(text: &str) -> Option<&str> {
+    match text.strip_prefix('"') {
+        Some(digits) => digits.trim_start_matches(is_digit).strip_prefix('"'),
+        None => behind_number(text),
+    }
+}
+
+/// What follows a number of one or more digits, the first of which is not 0.
+fn behind_number(text: &str) -> Option<&str> {
+    let behind = text.trim_start_matches(is_digit);
+    (behind.len() < text.len() && !text.starts_with('0')).then_some(behind)
+}
+
+fn is_digit(c: char) -> bool {
+    c.is_ascii_digit()
+}
+
+fn oversize(head: &[u8]) -> Reject {
+    const _: () = assert!(LARGEST_ENTRY == 1024 * 1024, "the text below says so");
+    let head = String::from_utf8_lossy(head);
+    let id = head.split_once("\"id\":").map(|(_, behind)| behind.trim_start());
+    let id = id.map(|id| id.trim_start_matches('"').chars().take_while(char::is_ascii_digit));
+    Reject {
+        entry_id: id.map(Iterator::collect).unwrap_or_default(),
+        fault: "the entry is larger than 1 MiB",
+    }
+}
+
+fn id_text(raw: &RawValue) -> Cow<'_, str> {
+    Escaped::of(raw).and_then(Escaped::unescape).unwrap_or(Cow::Borrowed(raw.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_a_surrogate_pair_is_no_text() {
+        assert_eq!(Escaped(r#""\ud83d""#).unescape(), None);
+        assert_eq!(Escaped(r#""\ud83d\ude00""#).unescape().unwrap(), "\u{1F600}");
+    }
+}
