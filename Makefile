@@ -13,7 +13,7 @@ IN_VENV := PATH="$(CURDIR)/$(VENV)/bin:$$PATH" SAM_CLI_TELEMETRY=0
 VALIDATE := $(IN_VENV) AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
 RECORDS := $(wildcard events/records/*)
 
-.PHONY: help demo test build validate events deploy lint clean cargo python
+.PHONY: help demo test fuzz build validate events deploy lint clean cargo python
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ demo: cargo ## See alerts made from the sample payloads (no AWS account, no AWS 
 
 test: cargo build validate ## Run every test, end to end ones included
 	REGIONWATCH_E2E=required cargo test --locked
+
+fuzz: cargo ## Fuzz every target for a while: make fuzz FUZZ_SECONDS=900 (nightly and cargo-fuzz)
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} fuzz/run
 
 build: cargo $(TOOLS) ## Build the Lambda function as it is deployed
 	$(IN_VENV) sam build
@@ -51,7 +54,7 @@ events: cargo ## Pack the sample records into payloads again
 	target/debug/regionwatch pack --control >events/control-message.json
 
 clean: ## Remove everything that was built or installed here
-	rm -rf target .aws-sam $(VENV)
+	rm -rf target fuzz/target .aws-sam $(VENV)
 
 cargo:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }
