@@ -181,26 +181,29 @@ impl<R: Read> Frames<R> {
 
     /// Takes the next value; one of more than `limit` bytes is passed over and told as oversize.
     pub fn value(&mut self, limit: usize) -> Result<Frame<'_>, FrameError> {
-        Ok(self.value_and_last_string(limit)?.0)
+        Ok(self.value_behind(0, limit)?.0)
     }
 
-    /// As [`Frames::value`], and where in the value the last string that stands in it begins; 0
-    /// where there is none, or the value is oversize.
-    pub fn value_and_last_string(
+    /// As [`Frames::value`], for a value of which the caller has looked at the first bytes: they
+    /// are an object's, and the last of them begins a string in it. Says whether the value ends
+    /// right behind that string. `head`: how many bytes; 0 where nobody has looked.
+    pub fn value_behind(
         &mut self,
+        head: usize,
         limit: usize,
-    ) -> Result<(Frame<'_>, usize), FrameError> {
-        match self.measure(limit, Lines::Any)? {
+    ) -> Result<(Frame<'_>, bool), FrameError> {
+        match self.measure(head, limit, Lines::Any)? {
             Some(Measured { length, last_string }) => {
-                Ok((Frame::Whole(self.take_bytes(length)), last_string))
+                let ends_behind = head > 0 && last_string + 1 == head;
+                Ok((Frame::Whole(self.take_bytes(length)), ends_behind))
             }
-            None => Ok((self.pass_over()?, 0)),
+            None => Ok((self.pass_over()?, false)),
         }
     }
 
     /// The next value, which stays where it is; `None` where it has more than `limit` bytes.
     pub fn peek_value(&mut self, limit: usize, lines: Lines) -> Result<Option<&[u8]>, FrameError> {
-        let measured = self.measure(limit, lines)?;
+        let measured = self.measure(0, limit, lines)?;
         Ok(measured.and_then(|value| self.window.get(self.start..self.start + value.length)))
     }
 
@@ -212,10 +215,15 @@ impl<R: Read> Frames<R> {
     }
 
     /// The size of the next value; `None` where it has more than `limit` bytes.
-    fn measure(&mut self, limit: usize, lines: Lines) -> Result<Option<Measured>, FrameError> {
+    fn measure(
+        &mut self,
+        head: usize,
+        limit: usize,
+        lines: Lines,
+    ) -> Result<Option<Measured>, FrameError> {
         self.peek()?;
-        let mut scan = Scan::new(lines);
-        let mut length = 0;
+        let mut scan = Scan::behind(head, lines);
+        let mut length = head;
         loop {
             let ahead = self.window.get(self.start + length..self.end).unwrap_or_default();
             let step = scan.feed(ahead);
@@ -244,7 +252,7 @@ impl<R: Read> Frames<R> {
     fn pass_over(&mut self) -> Result<Frame<'_>, FrameError> {
         let head = self.window.get(self.start..self.end.min(self.start + HEAD));
         self.head = head.unwrap_or_default().to_vec();
-        let mut scan = Scan::new(Lines::Any);
+        let mut scan = Scan::behind(0, Lines::Any);
         let mut length = 0;
         loop {
             let ahead = self.window.get(self.start..self.end).unwrap_or_default();
@@ -346,8 +354,10 @@ impl Step {
 }
 
 impl Scan {
-    fn new(lines: Lines) -> Self {
-        Scan { lines, state: State::Start, fed: 0, last_string: 0 }
+    fn behind(head: usize, lines: Lines) -> Self {
+        let inside = State::String { depth: 1, escaped: false };
+        let state = if head == 0 { State::Start } else { inside };
+        Scan { lines, state, fed: head, last_string: head.saturating_sub(1) }
     }
 
     fn measured(&self, length: usize) -> Measured {
@@ -362,9 +372,9 @@ impl Scan {
 
     fn run(&mut self, bytes: &[u8]) -> Step {
         use State::{Inside, Scalar, Start, String};
-        let mut at = 0;
+        let (mut state, mut at) = (self.state, 0);
         while let Some(&byte) = bytes.get(at) {
-            self.state = match (self.state, byte) {
+            state = match (state, byte) {
                 (String { depth, escaped }, _) => {
                     let ahead = bytes.get(at..).unwrap_or_default();
                     let searched = string::search(ahead, escaped);
@@ -399,6 +409,7 @@ impl Scan {
             };
             at += 1;
         }
+        self.state = state;
         Step::More
     }
 

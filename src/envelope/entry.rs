@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -15,8 +16,8 @@ pub struct RawEntry<'a>(Held<'a>);
 enum Held<'a> {
     Whole {
         text: &'a [u8],
-        /// Where the last string in the text begins.
-        last_string: usize,
+        /// Where the message begins, in an entry that is written as CloudWatch Logs does.
+        message: Option<usize>,
     },
     /// The first bytes of one that is larger than [`LARGEST_ENTRY`].
     Head(&'a [u8]),
@@ -33,9 +34,9 @@ pub struct LogEntry<'a> {
     pub message: Escaped<'a>,
 }
 
-/// The text of a JSON string as it stands in its document, quotes included.
+/// The text of a JSON string as it stands in its document, quotes included. It is UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Escaped<'a>(&'a str);
+pub struct Escaped<'a>(&'a [u8]);
 
 /// An entry that is no readable CloudTrail record. It is counted and told, never dropped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,9 +48,14 @@ pub struct Reject {
 }
 
 impl<'a> RawEntry<'a> {
-    /// One JSON value as [`crate::frame`] cuts it, and where the last string in it begins.
-    pub(super) fn whole(text: &'a [u8], last_string: usize) -> Self {
-        RawEntry(Held::Whole { text, last_string })
+    /// One JSON value as [`crate::frame`] cuts it.
+    pub(super) fn whole(text: &'a [u8]) -> Self {
+        RawEntry(Held::Whole { text, message: None })
+    }
+
+    /// One that begins as [`head`] has it, and has no string behind that which begins there.
+    pub(super) fn with_message(text: &'a [u8], message: usize) -> Self {
+        RawEntry(Held::Whole { text, message: Some(message) })
     }
 
     /// The first bytes of a value that was too large to hold.
@@ -61,14 +67,11 @@ impl<'a> RawEntry<'a> {
     /// `{"id":"1","timestamp":2,"message":"..."}`. In another dialect it takes [`RawEntry::read`]
     /// to find it. What is escaped in it may be no text, as `\x` is none.
     pub fn message(&self) -> Option<Escaped<'a>> {
-        let Held::Whole { text, last_string } = self.0 else { return None };
-        let text = std::str::from_utf8(text).ok()?;
-        let behind_id = behind_digits_or_quoted(text.strip_prefix("{\"id\":")?)?;
-        let behind_time = behind_number(behind_id.strip_prefix(",\"timestamp\":")?)?;
-        let message = behind_time.strip_prefix(",\"message\":")?;
-        let is_last_string = text.len() - message.len() == last_string;
-        let message = message.strip_suffix('}').filter(|_| is_last_string)?;
-        message.ends_with('"').then_some(Escaped(message))
+        let Held::Whole { text, message: Some(start) } = self.0 else { return None };
+        let message = text.get(start..)?.strip_suffix(b"}")?;
+        // ASCII is told apart faster than UTF-8 is checked.
+        let is_utf8 = message.is_ascii() || std::str::from_utf8(message).is_ok();
+        (is_utf8 && message.ends_with(b"\"")).then_some(Escaped(message))
     }
 
     /// Reads the entry: id, timestamp and message in any order, with whatever else stands there.
@@ -108,19 +111,19 @@ impl<'a> LogEntry<'a> {
 impl<'a> Escaped<'a> {
     /// A JSON value that is a string.
     pub fn of(value: &'a RawValue) -> Option<Self> {
-        value.get().starts_with('"').then(|| Escaped(value.get()))
+        value.get().starts_with('"').then(|| Escaped(value.get().as_bytes()))
     }
 
     /// What stands between the quotes, still escaped.
-    pub fn inside(self) -> &'a str {
-        let inside = self.0.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
+    pub fn inside(self) -> &'a [u8] {
+        let inside = self.0.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
         inside.unwrap_or_default()
     }
 
     /// The text itself; a copy only where there is something to unescape.
     /// `None` where the escapes make no text, such as half of a surrogate pair.
     pub fn unescape(self) -> Option<Cow<'a, str>> {
-        serde_json::from_str::<Text<'a>>(self.0).ok().map(|text| text.0)
+        serde_json::from_slice::<Text<'a>>(self.0).ok().map(|text| text.0)
     }
 }
 
@@ -138,22 +141,33 @@ struct Members<'a> {
     message: Option<&'a RawValue>,
 }
 
+/// The beginning of an entry is looked at so far. In bytes.
+pub(super) const LONGEST_HEAD: usize = 160;
+
+/// How many bytes there are up to the message, its first quote among them, in an entry that is
+/// written exactly as CloudWatch Logs writes it; 0 in any other.
+pub(super) fn head(start: &[u8]) -> usize {
+    behind_head(start).map_or(0, |behind| start.len() - behind.len())
+}
+
+fn behind_head(start: &[u8]) -> Option<&[u8]> {
+    let behind_id = behind_id(start.strip_prefix(b"{\"id\":")?)?;
+    let behind_time = behind_number(behind_id.strip_prefix(b",\"timestamp\":")?)?;
+    behind_time.strip_prefix(b",\"message\":\"")
+}
+
 /// What follows an id, which is digits: CloudWatch Logs puts them in quotes, others do not.
-fn behind_digits_or_quoted(text: &str) -> Option<&str> {
-    match text.strip_prefix('"') {
-        Some(digits) => digits.trim_start_matches(is_digit).strip_prefix('"'),
-        None => behind_number(text),
-    }
+fn behind_id(text: &[u8]) -> Option<&[u8]> {
+    let Some(quoted) = text.strip_prefix(b"\"") else { return behind_number(text) };
+    let (id, behind) = quoted.split_at_checked(memchr(b'"', quoted)?)?;
+    let is_digits = id.iter().fold(true, |digits, b| digits & b.is_ascii_digit());
+    behind.strip_prefix(b"\"").filter(|_| is_digits)
 }
 
 /// What follows a number of one or more digits, the first of which is not 0.
-fn behind_number(text: &str) -> Option<&str> {
-    let behind = text.trim_start_matches(is_digit);
-    (behind.len() < text.len() && !text.starts_with('0')).then_some(behind)
-}
-
-fn is_digit(c: char) -> bool {
-    c.is_ascii_digit()
+fn behind_number(text: &[u8]) -> Option<&[u8]> {
+    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    text.get(digits..).filter(|_| digits > 0 && !text.starts_with(b"0"))
 }
 
 fn oversize(head: &[u8]) -> Reject {
@@ -177,7 +191,7 @@ mod tests {
 
     #[test]
     fn half_a_surrogate_pair_is_no_text() {
-        assert_eq!(Escaped(r#""\ud83d""#).unescape(), None);
-        assert_eq!(Escaped(r#""\ud83d\ude00""#).unescape().unwrap(), "\u{1F600}");
+        assert_eq!(Escaped(br#""\ud83d""#).unescape(), None);
+        assert_eq!(Escaped(br#""\ud83d\ude00""#).unescape().unwrap(), "\u{1F600}");
     }
 }

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
 use base64::{DecodeError, DecodeSliceError};
+use base64_simd::Out;
 
 /// Reads what a text in base64 stands for.
 pub(super) struct Base64<'t> {
@@ -37,16 +38,29 @@ impl Read for Base64<'_> {
     /// Decodes as many groups of four characters as have room; `out` must have room for one.
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let (now, later) = rest.split_at_checked(out.len() / 3 * 4).unwrap_or((rest, &[]));
-        // Padding ends the text: in the middle of it, it must not pass for the end of a chunk.
-        let padded = !later.is_empty() && now.ends_with(b"=");
-        let decoded = ENGINE.decode_slice(now, out).map_err(|error| error_at(self.at, error));
-        let decoded = match decoded {
-            Ok(_) if padded => Err(io_error(self.at + now.len())),
-            decoded => decoded,
+        let groups = rest.len().saturating_sub(1) / 4;
+        let groups = rest.get(..groups.min(out.len() / 3) * 4).filter(|groups| !groups.is_empty());
+        let (decoded, taken) = match groups {
+            Some(groups) => (self.decode_groups(groups, out), groups.len()),
+            None => (self.decode(rest, out), rest.len()),
         };
-        self.at += now.len();
+        self.at += taken;
         decoded
+    }
+}
+
+impl Base64<'_> {
+    /// Groups that are not the last.
+    fn decode_groups(&self, groups: &[u8], out: &mut [u8]) -> io::Result<usize> {
+        match base64_simd::STANDARD_NO_PAD.decode(groups, Out::from_slice(out)) {
+            Ok(decoded) => Ok(decoded.len()),
+            // It does not say where the fault is. Padding, which is one here, the other accepts.
+            Err(_) => self.decode(groups, out).and(Err(io_error(self.at + groups.len()))),
+        }
+    }
+
+    fn decode(&self, text: &[u8], out: &mut [u8]) -> io::Result<usize> {
+        ENGINE.decode_slice(text, out).map_err(|error| error_at(self.at, error))
     }
 }
 

@@ -1,7 +1,9 @@
 //! Where a string ends, found fast: nearly all of a batch stands inside the messages of its entries.
 //!
-//! Blocks of [`BLOCK`] bytes are looked at as a whole, in a loop that the compiler makes vectors of.
-//! Only a block in which the string may end is gone through byte by byte.
+//! Blocks of bytes are looked at as a whole, in a loop that the compiler makes vectors of. Only a
+//! small block in which the string may end is gone through byte by byte.
+
+use memchr::memchr2;
 
 /// How far a search came.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,23 +25,43 @@ pub(super) enum End {
     None { escaped: bool },
 }
 
-const BLOCK: usize = 64;
+/// Most of a long string is passed in blocks of this size.
+const LARGE: usize = 64;
+
+/// The end of a long string is searched in blocks of this size.
+const SMALL: usize = 16;
+
+/// Keys and most values are shorter.
+const SHORT: usize = 64;
 
 /// Searches the inside of a string for its end. `escaped`: a backslash stands before the bytes.
 pub(super) fn search(bytes: &[u8], escaped: bool) -> Searched {
+    if !escaped && let Some(passed) = short(bytes) {
+        return Searched { passed, end: End::Quote };
+    }
     let mut walk = Walk { bytes, at: 0, escaped };
-    let mut stride = SHORT;
+    // Leaps look at the two bytes before them.
+    let mut steps = 2;
     loop {
-        if let Some(end) = walk.step_by_step(stride) {
+        if let Some(end) = walk.step_by_step(steps) {
             return Searched { passed: walk.at, end };
         }
-        walk.leap();
-        stride = BLOCK;
+        let start = walk.at;
+        walk.leap::<LARGE>();
+        walk.leap::<SMALL>();
+        walk.landed(start);
+        steps = SMALL;
     }
 }
 
-/// Keys, and most values, end within so many bytes.
-const SHORT: usize = 16;
+/// The length of a short string without escapes.
+fn short(bytes: &[u8]) -> Option<usize> {
+    let start = bytes.get(..SHORT).unwrap_or(bytes);
+    let at = memchr2(b'"', b'\\', start)?;
+    let (text, end) = start.split_at_checked(at)?;
+    let has_control = text.iter().fold(false, |found, byte| found | (*byte <= 0x1F));
+    (end.starts_with(b"\"") && !has_control).then_some(at)
+}
 
 struct Walk<'b> {
     bytes: &'b [u8],
@@ -66,14 +88,19 @@ impl Walk<'_> {
     }
 
     /// Passes the blocks in which the string cannot end. Some bytes were gone through before.
-    fn leap(&mut self) {
-        let start = self.at;
-        while let Some(ahead) = self.bytes.get(self.at - 2..self.at + BLOCK) {
-            if may_end(ahead) {
-                break;
-            }
+    fn leap<const BLOCK: usize>(&mut self) {
+        while let Some(ahead) = self.bytes.get(self.at - 2..self.at + BLOCK)
+            && let Some(two_before) = ahead.first_chunk()
+            && let Some(one_before) = ahead.get(1..).and_then(<[u8]>::first_chunk)
+            && let Some(block) = ahead.last_chunk()
+            && !may_end::<BLOCK>(block, one_before, two_before)
+        {
             self.at += BLOCK;
         }
+    }
+
+    /// Notes whether the byte behind leaps from `start` is escaped.
+    fn landed(&mut self, start: usize) {
         if self.at > start {
             self.escaped = self.is_behind_backslash(start);
         }
@@ -90,16 +117,19 @@ impl Walk<'_> {
     }
 }
 
-/// Whether the string may end in a block, before which two bytes of it stand: at a quote without a
-/// backslash before it, or with two, or at a control character.
-fn may_end(ahead: &[u8]) -> bool {
-    let before = ahead.iter().zip(ahead.iter().skip(1));
-    let with_two_before = before.zip(ahead.iter().skip(2));
-    let signs = with_two_before.fold(0, |signs, ((&second, &first), &byte)| {
-        let ends = byte == b'"' && (first != b'\\' || second == b'\\');
-        signs | u8::from(ends | (byte <= 0x1F))
-    });
-    signs != 0
+/// Whether the string may end in a block: at a quote that has no backslash before it, or two, or at
+/// a control character.
+fn may_end<const BLOCK: usize>(
+    block: &[u8; BLOCK],
+    one_before: &[u8; BLOCK],
+    two_before: &[u8; BLOCK],
+) -> bool {
+    let mut ends = 0;
+    for ((&byte, &first), &second) in block.iter().zip(one_before).zip(two_before) {
+        let escaped = u8::from(first == b'\\') & u8::from(second != b'\\');
+        ends |= u8::from(byte == b'"') & (escaped ^ 1) | u8::from(byte <= 0x1F);
+    }
+    ends != 0
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! The index may name a rule too many, and must never leave one out: each is tried in full.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use aho_corasick::AhoCorasick;
 
@@ -18,7 +19,9 @@ pub struct Index {
     /// How many rules there are.
     rules: usize,
     /// By the hash of a word; a word that shares its hash costs a vain try.
-    by_word: HashMap<u64, Vec<usize>>,
+    by_word: HashMap<u64, Vec<usize>, BuildHasherDefault<Hashed>>,
+    /// The kinds of these words; a call's words of other kinds need no look.
+    kinds: Vec<Kind>,
     /// Rules by a piece of a principal, found in one pass over the text.
     pieces: Option<AhoCorasick>,
     by_piece: Vec<Vec<usize>>,
@@ -62,6 +65,9 @@ impl Index {
                 None => index.unfiled.push(rule),
                 Some(words) => words.iter().for_each(|word| match word {
                     Word::Exact(kind, word) => {
+                        if !index.kinds.contains(kind) {
+                            index.kinds.push(*kind);
+                        }
                         index.by_word.entry(hash(*kind, &[word])).or_default().push(rule);
                     }
                     Word::Piece(piece) => pieces.file(piece, rule),
@@ -78,15 +84,17 @@ impl Index {
             return (0..self.rules).for_each(visit);
         }
         self.unfiled.iter().for_each(|rule| visit(*rule));
-        if !self.by_word.is_empty() {
-            let mut under = |kind, words: &[&str]| {
-                let rules = self.by_word.get(&hash(kind, words));
+        for kind in &self.kinds {
+            let mut under = |words: &[&str]| {
+                let rules = self.by_word.get(&hash(*kind, words));
                 rules.into_iter().flatten().for_each(|rule| visit(*rule));
             };
-            call.names().for_each(|name| under(Kind::Call, &[&call.service, ":", name]));
-            under(Kind::Service, &[&call.service]);
-            under(Kind::Account, &[call.account]);
-            under(Kind::Region, &[&call.region]);
+            match kind {
+                Kind::Call => call.names().for_each(|name| under(&[&call.service, ":", name])),
+                Kind::Service => under(&[&call.service]),
+                Kind::Account => under(&[call.account]),
+                Kind::Region => under(&[&call.region]),
+            }
         }
         if let Some(pieces) = &self.pieces {
             for found in call.principals().flat_map(|text| pieces.find_overlapping_iter(text)) {
@@ -204,7 +212,29 @@ fn is_telling(piece: &&str) -> bool {
 fn hash(kind: Kind, words: &[&str]) -> u64 {
     const OFFSET: u64 = 0xCBF2_9CE4_8422_2325;
     const PRIME: u64 = 0x0100_0000_01B3;
-    let bytes = words.iter().flat_map(|word| word.bytes()).map(|b| b.to_ascii_lowercase());
-    let bytes = [kind as u8].into_iter().chain(bytes);
-    bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
+    let add = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(PRIME);
+    let add_word = |hash, word: &&str| {
+        word.as_bytes().iter().fold(hash, |hash, byte| add(hash, byte.to_ascii_lowercase()))
+    };
+    words.iter().fold(add(OFFSET, kind as u8), add_word)
+}
+
+/// For keys that are hashes already. They are made of the policy's words, so nobody else can make
+/// many of them meet.
+#[derive(Debug, Clone, Copy, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0 << 8 | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        // The table goes by the highest bits too, which FNV leaves weak.
+        self.0 = hash ^ hash.rotate_left(32);
+    }
 }

@@ -9,9 +9,10 @@ use memchr::memchr;
 use crate::envelope::Escaped;
 
 /// A place in the text.
+#[derive(Clone, Copy)]
 pub(super) struct Walk<'m> {
     /// What was not passed yet.
-    rest: &'m str,
+    rest: &'m [u8],
 }
 
 /// Something that is not written as CloudTrail writes it.
@@ -19,7 +20,7 @@ pub(super) struct Walk<'m> {
 pub(super) struct Odd;
 
 /// A quote of the text.
-const QUOTE: &str = "\\\"";
+const QUOTE: &[u8; 2] = br#"\""#;
 
 /// Values nested deeper are odd: the kinds of the brackets that are open must fit into a word.
 const DEEPEST: u32 = 64;
@@ -34,25 +35,27 @@ impl<'m> Walk<'m> {
         message.inside().len() - self.rest.len()
     }
 
-    /// Takes the opening bracket of an object.
-    pub(super) fn enter(&mut self) -> Result<(), Odd> {
-        self.take("{")
+    /// What stands between this place and a later one.
+    pub(super) fn up_to(self, later: &Walk<'m>) -> &'m [u8] {
+        let length = self.rest.len() - later.rest.len();
+        self.rest.get(..length).unwrap_or_default()
     }
 
-    /// Inside an object: the next key, its colon taken; `None` once the object is closed.
-    /// A key with escapes in it is odd, for it may be any.
-    pub(super) fn next_key(&mut self, first: &mut bool) -> Result<Option<&'m str>, Odd> {
-        if !std::mem::replace(first, false) {
-            if self.take_if("}") {
-                return Ok(None);
-            }
-            self.take(",")?;
-        } else if self.take_if("}") {
-            return Ok(None);
-        }
-        let key = self.plain_string()?;
-        self.take(":")?;
-        Ok(Some(key))
+    /// Enters an object: its first key, the colon taken; `None` where it is empty.
+    pub(super) fn enter(&mut self) -> Result<Option<&'m [u8]>, Odd> {
+        self.take(b"{")?;
+        if self.take_if(b"}") { Ok(None) } else { self.key(QUOTE).map(Some) }
+    }
+
+    /// Behind a member of an object: the next key, its colon taken; `None` once the object is
+    /// closed. A key with escapes in it is odd, for it may be any.
+    pub(super) fn next_key(&mut self) -> Result<Option<&'m [u8]>, Odd> {
+        if self.take_if(b"}") { Ok(None) } else { self.key(br#",\""#).map(Some) }
+    }
+
+    fn key<const N: usize>(&mut self, start: &[u8; N]) -> Result<&'m [u8], Odd> {
+        self.take(start)?;
+        self.plain_string_to(br#"\":"#)
     }
 
     /// The end of the message.
@@ -62,24 +65,27 @@ impl<'m> Walk<'m> {
 
     /// A string with something in it; `None` for an empty one and for null. Another value is odd,
     /// and so is a string with escapes in it.
-    pub(super) fn text(&mut self) -> Result<Option<&'m str>, Odd> {
-        if self.take_if("null") {
-            return Ok(None);
+    pub(super) fn text(&mut self) -> Result<Option<&'m [u8]>, Odd> {
+        if !self.take_if(QUOTE) {
+            return self.take(b"null").map(|()| None);
         }
-        let text = self.plain_string()?;
+        let text = self.plain_string_to(QUOTE)?;
         Ok(Some(text).filter(|text| !text.is_empty()))
     }
 
     /// A bool, where one comes next.
     pub(super) fn bool(&mut self) -> Option<bool> {
-        if self.take_if("true") {
+        if self.take_if(b"true") {
             return Some(true);
         }
-        self.take_if("false").then_some(false)
+        self.take_if(b"false").then_some(false)
     }
 
     /// Passes over a value of any kind.
     pub(super) fn pass_over(&mut self) -> Result<(), Odd> {
+        if self.take_if(QUOTE) {
+            return self.pass_over_string_to(QUOTE);
+        }
         let mut open = Brackets::default();
         while !(self.pass_over_start(&mut open)? && self.pass_over_ends(&mut open)?) {}
         Ok(())
@@ -87,26 +93,29 @@ impl<'m> Walk<'m> {
 
     /// Passes over a scalar or an empty bracket, and is `true`; or over the start of a bracket.
     fn pass_over_start(&mut self, open: &mut Brackets) -> Result<bool, Odd> {
-        match self.peek().ok_or(Odd)? {
-            b'\\' => self.pass_over_string()?,
+        match self.rest.first().ok_or(Odd)? {
+            b'\\' => {
+                self.take(QUOTE)?;
+                self.pass_over_string_to(QUOTE)?;
+            }
             b'{' => {
-                self.take("{")?;
-                if !self.take_if("}") {
+                self.take(b"{")?;
+                if !self.take_if(b"}") {
                     open.open(Bracket::Object)?;
-                    self.pass_over_key()?;
+                    self.pass_over_key(QUOTE)?;
                     return Ok(false);
                 }
             }
             b'[' => {
-                self.take("[")?;
-                if !self.take_if("]") {
+                self.take(b"[")?;
+                if !self.take_if(b"]") {
                     open.open(Bracket::Array)?;
                     return Ok(false);
                 }
             }
-            b't' => self.take("true")?,
-            b'f' => self.take("false")?,
-            b'n' => self.take("null")?,
+            b't' => self.take(b"true")?,
+            b'f' => self.take(b"false")?,
+            b'n' => self.take(b"null")?,
             _ => self.pass_over_number()?,
         }
         Ok(true)
@@ -116,58 +125,63 @@ impl<'m> Walk<'m> {
     /// or up to the next value in the innermost one.
     fn pass_over_ends(&mut self, open: &mut Brackets) -> Result<bool, Odd> {
         while let Some(bracket) = open.innermost() {
-            match (bracket, self.take_byte()?) {
-                (Bracket::Object, b',') => {
-                    self.pass_over_key()?;
+            match (bracket, self.rest.first()) {
+                (Bracket::Object, Some(b',')) => {
+                    self.pass_over_key(br#",\""#)?;
                     return Ok(false);
                 }
-                (Bracket::Array, b',') => return Ok(false),
-                (Bracket::Object, b'}') | (Bracket::Array, b']') => open.close(),
+                (Bracket::Array, Some(b',')) => {
+                    self.take(b",")?;
+                    return Ok(false);
+                }
+                (Bracket::Object, Some(b'}')) => self.take(b"}")?,
+                (Bracket::Array, Some(b']')) => self.take(b"]")?,
                 _ => return Err(Odd),
             }
+            open.close();
         }
         Ok(true)
     }
 
-    fn pass_over_key(&mut self) -> Result<(), Odd> {
-        self.pass_over_string()?;
-        self.take(":")
+    fn pass_over_key<const N: usize>(&mut self, start: &[u8; N]) -> Result<(), Odd> {
+        self.take(start)?;
+        self.pass_over_string_to(br#"\":"#)
     }
 
-    /// A string without escapes.
-    fn plain_string(&mut self) -> Result<&'m str, Odd> {
-        self.take(QUOTE)?;
-        let end = memchr(b'\\', self.rest.as_bytes()).ok_or(Odd)?;
-        let (text, behind) = self.rest.split_at_checked(end).ok_or(Odd)?;
+    /// The rest of a string without escapes; its `end` is taken, too.
+    fn plain_string_to<const N: usize>(&mut self, end: &[u8; N]) -> Result<&'m [u8], Odd> {
+        let length = memchr(b'\\', self.rest).ok_or(Odd)?;
+        let (text, behind) = self.rest.split_at_checked(length).ok_or(Odd)?;
         self.rest = behind;
-        self.take(QUOTE)?;
+        self.take(end)?;
         Ok(text)
     }
 
-    fn pass_over_string(&mut self) -> Result<(), Odd> {
-        self.take(QUOTE)?;
+    fn pass_over_string_to<const N: usize>(&mut self, end: &[u8; N]) -> Result<(), Odd> {
         loop {
-            let escape = memchr(b'\\', self.rest.as_bytes()).ok_or(Odd)?;
+            let escape = memchr(b'\\', self.rest).ok_or(Odd)?;
             self.rest = self.rest.get(escape..).ok_or(Odd)?;
-            if self.take_if(QUOTE) {
+            if self.take_if(end) {
                 return Ok(());
             }
-            self.take("\\\\")?;
+            self.take(br"\\")?;
             self.pass_over_escaped()?;
         }
     }
 
     /// What stands behind a backslash of the text.
     fn pass_over_escaped(&mut self) -> Result<(), Odd> {
-        if self.take_if(QUOTE) || self.take_if("\\\\") {
+        if self.take_if(QUOTE) || self.take_if(br"\\") {
             return Ok(());
         }
-        match self.take_byte()? {
+        let (escape, behind) = self.rest.split_first().ok_or(Odd)?;
+        self.rest = behind;
+        match escape {
             b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
             b'u' => {
                 let (digits, behind) = self.rest.split_at_checked(4).ok_or(Odd)?;
                 self.rest = behind;
-                if digits.bytes().all(|b| b.is_ascii_hexdigit()) { Ok(()) } else { Err(Odd) }
+                if digits.iter().all(u8::is_ascii_hexdigit) { Ok(()) } else { Err(Odd) }
             }
             _ => Err(Odd),
         }
@@ -175,16 +189,16 @@ impl<'m> Walk<'m> {
 
     /// `-12.5e+3`.
     fn pass_over_number(&mut self) -> Result<(), Odd> {
-        self.take_if("-");
-        if !self.take_if("0") {
+        self.take_if(b"-");
+        if !self.take_if(b"0") {
             self.digits()?;
         }
-        if self.take_if(".") {
+        if self.take_if(b".") {
             self.digits()?;
         }
-        if self.take_if("e") || self.take_if("E") {
-            if !self.take_if("+") {
-                self.take_if("-");
+        if self.take_if(b"e") || self.take_if(b"E") {
+            if !self.take_if(b"+") {
+                self.take_if(b"-");
             }
             self.digits()?;
         }
@@ -192,35 +206,23 @@ impl<'m> Walk<'m> {
     }
 
     fn digits(&mut self) -> Result<(), Odd> {
-        let behind = self.rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        if behind.len() == self.rest.len() {
-            return Err(Odd);
-        }
-        self.rest = behind;
+        let digits = self.rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        self.rest = self.rest.get(digits..).filter(|_| digits > 0).ok_or(Odd)?;
         Ok(())
     }
 
-    fn peek(&self) -> Option<u8> {
-        self.rest.as_bytes().first().copied()
-    }
-
-    fn take_byte(&mut self) -> Result<u8, Odd> {
-        let byte = self.peek().ok_or(Odd)?;
-        self.rest = self.rest.get(1..).ok_or(Odd)?;
-        Ok(byte)
-    }
-
-    fn take(&mut self, token: &str) -> Result<(), Odd> {
+    fn take<const N: usize>(&mut self, token: &[u8; N]) -> Result<(), Odd> {
         if self.take_if(token) { Ok(()) } else { Err(Odd) }
     }
 
-    fn take_if(&mut self, token: &str) -> bool {
-        match self.rest.strip_prefix(token) {
-            Some(behind) => {
+    /// Arrays are compared in one go.
+    fn take_if<const N: usize>(&mut self, token: &[u8; N]) -> bool {
+        match self.rest.split_first_chunk() {
+            Some((start, behind)) if start == token => {
                 self.rest = behind;
                 true
             }
-            None => false,
+            _ => false,
         }
     }
 }

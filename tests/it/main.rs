@@ -10,6 +10,7 @@
 )]
 
 mod alert;
+mod batches;
 mod cli;
 mod corpus;
 mod differential;
@@ -29,5 +30,6 @@ mod properties;
 mod samples;
 mod schema;
 mod simulation;
+mod skim;
 mod standing;
 mod template;

@@ -1,0 +1,246 @@
+//! What is read of a record while skimming it: fields of the record itself, their text as it stands.
+//!
+//! `userIdentity` is passed over at first, and read when a question needs it.
+
+use crate::record::{Record, Text, UserIdentity, flag};
+
+use super::walk::{Odd, Walk};
+
+/// A record, as far as it was read.
+#[derive(Default)]
+pub(super) struct Glance<'m> {
+    seen: Fields,
+    source: Option<&'m [u8]>,
+    name: Option<&'m [u8]>,
+    region: Option<&'m [u8]>,
+    account: Option<&'m [u8]>,
+    kind: Option<&'m [u8]>,
+    category: Option<&'m [u8]>,
+    read_only: Option<bool>,
+    identity: Option<Walk<'m>>,
+    /// Behind the key of the first field of [`Fields::CALL`].
+    call_start: Option<Walk<'m>>,
+    call: &'m [u8],
+}
+
+/// Fields of one object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Fields(u32);
+
+impl Fields {
+    /// One that nobody reads.
+    const OTHER: Fields = Fields(0);
+    const SOURCE: Fields = Fields::bit(0);
+    const NAME: Fields = Fields::bit(1);
+    const REGION: Fields = Fields::bit(2);
+    /// `eventSource`, `eventName` and `awsRegion`.
+    pub(super) const CALL: Fields = Fields::SOURCE.and(Fields::NAME).and(Fields::REGION);
+    /// `userIdentity`.
+    pub(super) const IDENTITY: Fields = Fields::bit(3);
+    /// `recipientAccountId`.
+    pub(super) const ACCOUNT: Fields = Fields::bit(4);
+
+    const fn bit(bit: u32) -> Fields {
+        Fields(1 << bit)
+    }
+
+    pub(super) const fn and(self, others: Fields) -> Fields {
+        Fields(self.0 | others.0)
+    }
+
+    fn has_all(self, others: Fields) -> bool {
+        self.0 & others.0 == others.0
+    }
+
+    /// A field that stands there twice makes a record unreadable, and an identity nobody's.
+    fn add(&mut self, field: Fields) -> Result<(), Odd> {
+        if self.0 & field.0 != 0 {
+            return Err(Odd);
+        }
+        self.0 |= field.0;
+        Ok(())
+    }
+}
+
+impl<'m> Glance<'m> {
+    /// Whether these fields were read.
+    pub(super) fn has_all(&self, fields: Fields) -> bool {
+        self.seen.has_all(fields)
+    }
+
+    /// The text from the value of the first field of [`Fields::CALL`] to that of the last, once all
+    /// were read. Two keys stand in it, so that it tells which is the first.
+    pub(super) fn call(&self) -> &'m [u8] {
+        self.call
+    }
+
+    /// Reads the field behind this key, or passes over it.
+    pub(super) fn read_field(&mut self, key: &[u8], walk: &mut Walk<'m>) -> Result<(), Odd> {
+        let field = match key {
+            b"eventSource" => self.read_call(Fields::SOURCE, walk)?,
+            b"eventName" => self.read_call(Fields::NAME, walk)?,
+            b"awsRegion" => self.read_call(Fields::REGION, walk)?,
+            b"userIdentity" => {
+                self.identity = Some(*walk);
+                walk.pass_over()?;
+                Fields::IDENTITY
+            }
+            b"recipientAccountId" => {
+                self.account = walk.text()?;
+                Fields::ACCOUNT
+            }
+            b"eventType" => {
+                self.kind = walk.text()?;
+                Fields::bit(5)
+            }
+            b"eventCategory" => {
+                self.category = walk.text()?;
+                Fields::bit(6)
+            }
+            b"readOnly" => {
+                self.read_only = read_flag(walk)?;
+                Fields::bit(7)
+            }
+            passed => {
+                walk.pass_over()?;
+                unread(passed)
+            }
+        };
+        self.seen.add(field)
+    }
+
+    fn read_call(&mut self, field: Fields, walk: &mut Walk<'m>) -> Result<Fields, Odd> {
+        let start = *self.call_start.get_or_insert(*walk);
+        let text = walk.text()?;
+        match field {
+            Fields::SOURCE => self.source = text,
+            Fields::NAME => self.name = text,
+            _ => self.region = text,
+        }
+        self.call = start.up_to(walk);
+        Ok(field)
+    }
+
+    /// The record, as far as the fields of [`Fields::CALL`] make one.
+    pub(super) fn call_record(&self) -> Result<Record<'m>, Odd> {
+        Ok(Record {
+            event_source: utf8(self.source)?,
+            event_name: utf8(self.name)?,
+            aws_region: utf8(self.region)?,
+            ..Record::default()
+        })
+    }
+
+    /// The record, as far as it was read.
+    pub(super) fn record(&self) -> Result<Record<'m>, Odd> {
+        Ok(Record {
+            recipient_account_id: utf8(self.account)?,
+            event_type: utf8(self.kind)?,
+            event_category: utf8(self.category)?,
+            read_only: self.read_only,
+            user_identity: self.identity.map(read_identity).transpose()?.unwrap_or_default(),
+            ..self.call_record()?
+        })
+    }
+}
+
+/// Fields that the full reading takes notice of, which refuses a record that has one of them twice.
+fn unread(key: &[u8]) -> Fields {
+    match key {
+        b"eventTime" => Fields::bit(8),
+        b"eventID" => Fields::bit(9),
+        b"sourceIPAddress" => Fields::bit(10),
+        b"userAgent" => Fields::bit(11),
+        b"errorCode" => Fields::bit(12),
+        b"sessionCredentialFromConsole" => Fields::bit(13),
+        b"requestParameters" => Fields::bit(14),
+        b"responseElements" => Fields::bit(15),
+        b"resources" => Fields::bit(16),
+        _ => Fields::OTHER,
+    }
+}
+
+fn utf8(text: Option<&[u8]>) -> Result<Option<Text<'_>>, Odd> {
+    let text = text.map(std::str::from_utf8).transpose().map_err(|_| Odd)?;
+    Ok(text.map(Into::into))
+}
+
+fn read_flag(walk: &mut Walk<'_>) -> Result<Option<bool>, Odd> {
+    match walk.bool() {
+        Some(read_only) => Ok(Some(read_only)),
+        None => Ok(utf8(walk.text()?)?.and_then(|text| flag(&text))),
+    }
+}
+
+fn read_identity(mut walk: Walk<'_>) -> Result<UserIdentity<'_>, Odd> {
+    let mut identity = UserIdentity::default();
+    let mut seen = Fields::default();
+    let mut next = walk.enter()?;
+    while let Some(key) = next {
+        let mut text = |field: &mut Option<_>| walk.text().and_then(utf8).map(|text| *field = text);
+        seen.add(match key {
+            b"type" => text(&mut identity.kind).map(|()| Fields::bit(0))?,
+            b"arn" => text(&mut identity.arn).map(|()| Fields::bit(1))?,
+            b"accountId" => text(&mut identity.account_id).map(|()| Fields::bit(2))?,
+            b"invokedBy" => text(&mut identity.invoked_by).map(|()| Fields::bit(3))?,
+            b"sessionContext" => {
+                identity.issuer_arn = read_session(&mut walk)?;
+                Fields::bit(4)
+            }
+            passed => {
+                walk.pass_over()?;
+                match passed {
+                    b"principalId" => Fields::bit(5),
+                    b"accessKeyId" => Fields::bit(6),
+                    b"userName" => Fields::bit(7),
+                    b"onBehalfOf" => Fields::bit(8),
+                    b"identityProvider" => Fields::bit(9),
+                    _ => Fields::OTHER,
+                }
+            }
+        })?;
+        next = walk.next_key()?;
+    }
+    Ok(identity)
+}
+
+/// The ARN of the session's issuer.
+fn read_session<'m>(walk: &mut Walk<'m>) -> Result<Option<Text<'m>>, Odd> {
+    let mut arn = None;
+    let mut seen = Fields::default();
+    let mut next = walk.enter()?;
+    while let Some(key) = next {
+        seen.add(match key {
+            b"sessionIssuer" => {
+                arn = read_issuer(walk)?;
+                Fields::bit(0)
+            }
+            passed => {
+                walk.pass_over()?;
+                if passed == b"attributes" { Fields::bit(1) } else { Fields::OTHER }
+            }
+        })?;
+        next = walk.next_key()?;
+    }
+    Ok(arn)
+}
+
+fn read_issuer<'m>(walk: &mut Walk<'m>) -> Result<Option<Text<'m>>, Odd> {
+    let mut arn = None;
+    let mut seen = Fields::default();
+    let mut next = walk.enter()?;
+    while let Some(key) = next {
+        seen.add(match key {
+            b"arn" => {
+                arn = utf8(walk.text()?)?;
+                Fields::bit(0)
+            }
+            passed => {
+                walk.pass_over()?;
+                if passed == b"userName" { Fields::bit(1) } else { Fields::OTHER }
+            }
+        })?;
+        next = walk.next_key()?;
+    }
+    Ok(arn)
+}
