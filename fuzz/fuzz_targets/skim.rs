@@ -1,7 +1,7 @@
 //! Skimming against judging: the judge's verdict with its reason, or nothing.
 //!
-//! A message is the text of a record (`{...`), a JSON string that holds one (`"...`), or made of
-//! pieces by whatever the other bytes are.
+//! The lines are messages where the first byte begins one: the text of a record (`{...`), or a JSON
+//! string that holds one (`"...`). Else messages are made of pieces by whatever the bytes are.
 
 #![no_main]
 
@@ -16,29 +16,38 @@ use regionwatch_fuzz::{JUDGES, OWNER};
 use serde_json::value::{RawValue, to_raw_value};
 
 fuzz_target!(|data: &[u8]| {
-    let Some(string) = string(data) else { return };
-    let escaped = Escaped::of(&string).unwrap();
+    let messages = messages(data);
     for judge in JUDGES.iter() {
-        check(escaped, &judge.policy);
+        // What it remembers of one message must not change what it says of the next.
+        let mut skimmer = Skimmer::new(&judge.policy);
+        for message in &messages {
+            check(Escaped::of(message).unwrap(), &mut skimmer, &judge.policy);
+        }
     }
 });
 
-fn string(data: &[u8]) -> Option<Box<RawValue>> {
-    match data.first() {
-        Some(b'{') => to_raw_value(std::str::from_utf8(data).ok()?).ok(),
-        Some(b'"') => serde_json::from_slice(data).ok(),
-        _ => to_raw_value(&message(&mut Unstructured::new(data)).ok()?).ok(),
+fn messages(data: &[u8]) -> Vec<Box<RawValue>> {
+    if let Some(b'{' | b'"') = data.first() {
+        return data.split(|byte| *byte == b'\n').filter_map(string).collect();
     }
-    .filter(|value: &Box<RawValue>| value.get().starts_with('"'))
+    let mut draws = Unstructured::new(data);
+    let made = std::iter::from_fn(|| (!draws.is_empty()).then(|| message(&mut draws).ok())?);
+    made.take(16).filter_map(|text| to_raw_value(&text).ok()).collect()
 }
 
-fn check(message: Escaped<'_>, policy: &Policy) {
-    let skimmer = Skimmer::new(policy);
+fn string(line: &[u8]) -> Option<Box<RawValue>> {
+    match line.first() {
+        Some(b'"') => serde_json::from_slice(line).ok(),
+        _ => to_raw_value(std::str::from_utf8(line).ok()?).ok(),
+    }
+}
+
+fn check(message: Escaped<'_>, skimmer: &mut Skimmer<'_>, policy: &Policy) {
     let (skim, passed) = skimmer.skim_to(message, OWNER);
-    assert_eq!(skimmer.skim(message, OWNER), skim);
+    assert_eq!(Skimmer::new(policy).skim(message, OWNER), skim);
     let Skim::Ignore(reason) = skim else { return };
     // What was passed is the beginning of a record that the judge ignores for that reason.
-    let passed = message.inside().get(..passed).unwrap();
+    let passed = std::str::from_utf8(&message.inside()[..passed]).unwrap();
     let passed: String = serde_json::from_str(&format!("\"{passed}\"")).unwrap();
     let is_cut = matches!(Record::parse(&passed), Err(RecordError::NotJson));
     let passed = if is_cut { format!("{passed}}}") } else { passed };

@@ -94,7 +94,7 @@ pub type Seen = std::result::Result<(String, Option<i64>, String), (String, &'st
 fn seen(entry: std::result::Result<LogEntry<'_>, regionwatch::envelope::Reject>) -> Seen {
     match entry {
         Ok(entry) => {
-            let message = entry.message.inside().to_owned();
+            let message = String::from_utf8(entry.message.inside().to_vec()).unwrap();
             Ok((entry.id.into_owned(), entry.timestamp, message))
         }
         Err(reject) => Err((reject.entry_id, reject.fault)),
