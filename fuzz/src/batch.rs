@@ -70,7 +70,8 @@ fn entry(draws: &mut Unstructured<'_>) -> Result<String> {
         13 => format!(
             "{{\"id\":{id},\"timestamp\":{time},\"message\":{message},\"message\":{message}}}"
         ),
-        14 => message,
+        14 if draws.arbitrary()? => message,
+        14 => format!("{{\"id\":{id},\"timestamp\":{time},\"message\":{message},\"x\":\"y\"}}"),
         _ => format!("{{\"id\":{id},\"timestamp\":{time},\"message\":{{\"m\":{message}}}}}"),
     })
 }

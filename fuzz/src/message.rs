@@ -3,83 +3,82 @@
 
 use arbitrary::{Result, Unstructured};
 
-/// Keys at any depth; those that decide come first.
+/// Fields of a record with what decides in them: what a policy asks for, and what it does not.
+const FIELDS: &[(&str, &[&str])] = &[
+    (
+        "eventSource",
+        &[
+            "ec2.amazonaws.com",
+            "kms.amazonaws.com",
+            "S3.amazonaws.com.cn",
+            "iam.amazonaws.com",
+            "signin.amazonaws.com",
+            "account.amazonaws.com",
+            "cloudtrail.amazonaws.com",
+            "cloudfront.amazonaws.com",
+            "ssm.amazonaws.com",
+        ],
+    ),
+    (
+        "eventName",
+        &[
+            "RunInstances",
+            "DescribeInstances",
+            "GetObject",
+            "CreateUser",
+            "ConsoleLogin",
+            "EnableRegion",
+            "StopLogging",
+            "GetParameter",
+            "Decrypt",
+            "ListFunctions20150331",
+        ],
+    ),
+    (
+        "awsRegion",
+        &["us-east-1", "eu-west-3", "ap-south-1", "ca-central-1", "eu-north-1", " US-WEST-2", "u"],
+    ),
+    ("recipientAccountId", &["111122223333", "444455556666"]),
+    ("eventType", &["AwsApiCall", "AwsServiceEvent", "AwsCloudTrailInsight"]),
+    ("readOnly", &["true", " FALSE "]),
+    ("eventCategory", &["Management", "Insight"]),
+    ("errorCode", &["AccessDenied", "Client.DryRunOperation", "Throttling"]),
+    ("sourceIPAddress", &["192.0.2.7", "198.51.100.1", "x.amazonaws.com"]),
+    ("eventTime", &["2026-11-23T11:59:00Z", "2031-01-01T00:00:00Z"]),
+    ("eventID", &["1"]),
+];
+
+/// Fields of `userIdentity` and of what stands in it.
+const IDENTITY: &[(&str, &[&str])] = &[
+    ("type", &["Root", "AWSService", "AssumedRole", "IAMUser", "AWSAccount"]),
+    ("arn", ARNS),
+    ("accountId", &["111122223333", "444455556666"]),
+    ("invokedBy", &["x.amazonaws.com", "cloudtrail.amazonaws.com"]),
+];
+
+const ARNS: &[&str] = &[
+    "arn:aws:iam::111122223333:root",
+    "arn:aws:iam::111122223333:user/admin-1",
+    "arn:aws:iam::1:role/aws-service-role/x",
+    "arn:aws:sts::1:assumed-role/x/i-01",
+];
+
+/// Other keys.
 const KEYS: &[&str] = &[
-    "eventSource",
-    "eventName",
-    "awsRegion",
     "userIdentity",
-    "recipientAccountId",
-    "eventType",
-    "readOnly",
-    "eventCategory",
-    "type",
-    "arn",
-    "accountId",
-    "invokedBy",
     "sessionContext",
     "sessionIssuer",
-    "userName",
     "attributes",
+    "userName",
     "requestParameters",
     "responseElements",
     "RegionName",
     "bucketName",
     "dryRun",
-    "errorCode",
-    "sourceIPAddress",
-    "eventTime",
-    "eventID",
     "resources",
     "name",
     "other",
     "",
-];
-
-/// Values that a policy asks for, and some that none does.
-const WORDS: &[&str] = &[
-    "ec2.amazonaws.com",
-    "RunInstances",
-    "us-east-1",
-    "111122223333",
-    "DescribeInstances",
-    "eu-west-3",
-    "ap-south-1",
-    "ca-central-1",
-    "eu-north-1",
-    "444455556666",
-    "AwsApiCall",
-    "AwsServiceEvent",
-    "Root",
-    "AWSService",
-    "AssumedRole",
-    "arn:aws:iam::111122223333:root",
-    "arn:aws:iam::111122223333:user/admin-1",
-    "arn:aws:iam::1:role/aws-service-role/x",
-    "x.amazonaws.com",
-    "true",
-    " FALSE ",
-    "kms.amazonaws.com",
-    "S3.amazonaws.com.cn",
-    "GetObject",
-    "iam.amazonaws.com",
-    "CreateUser",
-    "signin.amazonaws.com",
-    "ConsoleLogin",
-    "account.amazonaws.com",
-    "EnableRegion",
-    "cloudtrail.amazonaws.com",
-    "StopLogging",
-    "cloudfront.amazonaws.com",
-    "ssm.amazonaws.com",
-    "GetParameter",
-    "Insight",
-    "AccessDenied",
-    "192.0.2.7",
-    "",
-    " us-east-1",
-    "US-WEST-2",
-    "i\u{130}\u{1F600}",
 ];
 
 /// Text that is no string.
@@ -107,7 +106,7 @@ const SPACES: &[&str] = &[" ", "\n", "\t\r", "\u{A0}"];
 
 const DEEPEST: usize = 6;
 
-/// A message: an object, as a rule.
+/// A message: an object, as a rule, and mostly one with the fields of a record.
 pub fn message(draws: &mut Unstructured<'_>) -> Result<String> {
     let mut text = String::new();
     object(draws, &mut text, 0)?;
@@ -118,20 +117,63 @@ pub fn message(draws: &mut Unstructured<'_>) -> Result<String> {
 }
 
 fn object(draws: &mut Unstructured<'_>, text: &mut String, depth: usize) -> Result<()> {
-    text.push('{');
-    let mut first = true;
-    while goes_on(draws)? {
-        if !std::mem::replace(&mut first, false) {
-            text.push(',');
-        }
-        space(draws, text)?;
-        key(draws, text)?;
-        text.push(':');
-        space(draws, text)?;
-        value(draws, text, depth)?;
+    let mut members = Vec::new();
+    if depth == 0 && draws.ratio(7, 8)? {
+        members = record(draws)?;
     }
+    while goes_on(draws)? {
+        let at = draws.choose_index(members.len() + 1)?;
+        members.insert(at, member(draws, depth)?);
+    }
+    text.push('{');
+    text.push_str(&members.join(","));
     text.push('}');
     Ok(())
+}
+
+/// The members of a record, from anywhere on in their order.
+fn record(draws: &mut Unstructured<'_>) -> Result<Vec<String>> {
+    let mut members = fields(draws, FIELDS, 8)?;
+    if draws.ratio(3, 4)? {
+        let mut identity = fields(draws, IDENTITY, 2)?;
+        if draws.ratio(1, 4)? {
+            let arn = draws.choose(ARNS)?;
+            let issuer = format!(r#""sessionContext":{{"sessionIssuer":{{"arn":"{arn}"}}}}"#);
+            identity.push(issuer);
+        }
+        members.push(format!("\"userIdentity\":{{{}}}", identity.join(",")));
+    }
+    if !members.is_empty() {
+        let start = draws.choose_index(members.len())?;
+        members.rotate_left(start);
+    }
+    Ok(members)
+}
+
+/// Most of these fields: all but one in `so_many`.
+fn fields(
+    draws: &mut Unstructured<'_>,
+    fields: &[(&str, &[&str])],
+    so_many: u8,
+) -> Result<Vec<String>> {
+    let mut members = Vec::new();
+    for (key, words) in fields {
+        if !draws.ratio(1, so_many)? {
+            members.push(format!("\"{key}\":\"{}\"", draws.choose(words)?));
+        }
+    }
+    Ok(members)
+}
+
+/// A member of any key and any value.
+fn member(draws: &mut Unstructured<'_>, depth: usize) -> Result<String> {
+    let mut text = String::new();
+    space(draws, &mut text)?;
+    key(draws, &mut text)?;
+    text.push(':');
+    space(draws, &mut text)?;
+    value(draws, &mut text, depth)?;
+    Ok(text)
 }
 
 fn array(draws: &mut Unstructured<'_>, text: &mut String, depth: usize) -> Result<()> {
@@ -148,7 +190,8 @@ fn array(draws: &mut Unstructured<'_>, text: &mut String, depth: usize) -> Resul
 }
 
 fn goes_on(draws: &mut Unstructured<'_>) -> Result<bool> {
-    Ok(!draws.is_empty() && !draws.ratio(1, 10)?)
+    // So few that a message leaves something for the next.
+    Ok(!draws.is_empty() && draws.ratio(2, 3)?)
 }
 
 fn space(draws: &mut Unstructured<'_>, text: &mut String) -> Result<()> {
@@ -160,7 +203,11 @@ fn space(draws: &mut Unstructured<'_>, text: &mut String) -> Result<()> {
 
 /// A key; now and then its first letter is escaped, or it is any text.
 fn key(draws: &mut Unstructured<'_>, text: &mut String) -> Result<()> {
-    let key = *draws.choose(KEYS)?;
+    let key = match draws.int_in_range(0..=3)? {
+        0 | 1 => draws.choose(FIELDS)?.0,
+        2 => draws.choose(IDENTITY)?.0,
+        _ => draws.choose(KEYS)?,
+    };
     text.push('"');
     match key.chars().next() {
         Some(letter) if draws.ratio(1, 40)? => {
@@ -194,11 +241,22 @@ fn value(draws: &mut Unstructured<'_>, text: &mut String, depth: usize) -> Resul
 
 fn string(draws: &mut Unstructured<'_>, text: &mut String) -> Result<()> {
     text.push('"');
-    text.push_str(draws.choose(WORDS)?);
+    text.push_str(word(draws)?);
     if draws.ratio(1, 16)? {
         text.push_str(draws.choose(ESCAPES)?);
-        text.push_str(draws.choose(WORDS)?);
+        text.push_str(word(draws)?);
     }
     text.push('"');
     Ok(())
+}
+
+fn word<'w>(draws: &mut Unstructured<'_>) -> Result<&'w str> {
+    Ok(match draws.int_in_range(0..=7)? {
+        0..=4 => {
+            let (_, words) = draws.choose(FIELDS)?;
+            draws.choose(words)?
+        }
+        5 | 6 => draws.choose(ARNS)?,
+        _ => draws.choose(&["", "i\u{130}\u{1F600}"])?,
+    })
 }
