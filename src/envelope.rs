@@ -15,12 +15,12 @@ use std::io::{self, Read};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::frame::{Frame, FrameError, Frames};
+use crate::frame::{Frame, FrameError, Frames, Tail};
 use crate::inflate::{Inflate, InflateError};
 
 pub use entry::{Escaped, LogEntry, RawEntry, Reject};
 
-use entry::Text;
+use entry::{Message, Text};
 use packed::{Base64, Base64Error};
 
 /// An entry beyond this many bytes is not read. CloudTrail keeps events under 256 KB
@@ -225,8 +225,10 @@ impl Pass {
         while frames.next_element(&mut first)? {
             let head = entry::head(frames.peek_ahead(entry::LONGEST_HEAD)?);
             let entry = match frames.value_behind(head, LARGEST_ENTRY)? {
-                (Frame::Whole(text), true) => RawEntry::with_message(text, head - 1),
-                (Frame::Whole(text), false) => RawEntry::whole(text),
+                (Frame::Whole(text), Tail::String { ascii }) => {
+                    RawEntry::with_message(text, Message { start: head - 1, ascii })
+                }
+                (Frame::Whole(text), Tail::Other) => RawEntry::whole(text),
                 (Frame::Oversize { head, .. }, _) => RawEntry::oversize(head),
             };
             on_entry(&batch, entry);

@@ -47,6 +47,18 @@ pub enum Frame<'a> {
     },
 }
 
+/// What stands behind a head, as [`Frames::value_behind`] finds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// The string that begins with it is the last one in the value.
+    String {
+        /// Whether all of it is ASCII.
+        ascii: bool,
+    },
+    /// Other strings follow, or there is no head.
+    Other,
+}
+
 /// How much of an oversize value is kept to tell it by.
 pub const HEAD: usize = 512;
 
@@ -185,19 +197,20 @@ impl<R: Read> Frames<R> {
     }
 
     /// As [`Frames::value`], for a value of which the caller has looked at the first bytes: they
-    /// are an object's, and the last of them begins a string in it. Says whether the value ends
-    /// right behind that string. `head`: how many bytes; 0 where nobody has looked.
+    /// are an object's, and the last of them begins a string in it. `head`: how many bytes; 0 where
+    /// nobody has looked.
     pub fn value_behind(
         &mut self,
         head: usize,
         limit: usize,
-    ) -> Result<(Frame<'_>, bool), FrameError> {
+    ) -> Result<(Frame<'_>, Tail), FrameError> {
         match self.measure(head, limit, Lines::Any)? {
-            Some(Measured { length, last_string }) => {
-                let ends_behind = head > 0 && last_string + 1 == head;
-                Ok((Frame::Whole(self.take_bytes(length)), ends_behind))
+            Some(Measured { length, last_string, ascii }) => {
+                let is_string = head > 0 && last_string + 1 == head;
+                let tail = if is_string { Tail::String { ascii } } else { Tail::Other };
+                Ok((Frame::Whole(self.take_bytes(length)), tail))
             }
-            None => Ok((self.pass_over()?, false)),
+            None => Ok((self.pass_over()?, Tail::Other)),
         }
     }
 
@@ -313,6 +326,7 @@ pub enum Lines {
 struct Measured {
     length: usize,
     last_string: usize,
+    ascii: bool,
 }
 
 /// A scan for the end of a value; it goes on from its state when more bytes come.
@@ -323,6 +337,8 @@ struct Scan {
     fed: usize,
     /// Where the last string began.
     last_string: usize,
+    /// Whether all strings are ASCII.
+    ascii: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -357,11 +373,11 @@ impl Scan {
     fn behind(head: usize, lines: Lines) -> Self {
         let inside = State::String { depth: 1, escaped: false };
         let state = if head == 0 { State::Start } else { inside };
-        Scan { lines, state, fed: head, last_string: head.saturating_sub(1) }
+        Scan { lines, state, fed: head, last_string: head.saturating_sub(1), ascii: true }
     }
 
     fn measured(&self, length: usize) -> Measured {
-        Measured { length, last_string: self.last_string }
+        Measured { length, last_string: self.last_string, ascii: self.ascii }
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Step {
@@ -379,6 +395,7 @@ impl Scan {
                     let ahead = bytes.get(at..).unwrap_or_default();
                     let searched = string::search(ahead, escaped);
                     at += searched.passed;
+                    self.ascii &= searched.ascii;
                     match searched.end {
                         string::End::Quote if depth == 0 => return Step::End(at + 1),
                         string::End::Quote => Inside { depth },

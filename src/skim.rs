@@ -13,15 +13,15 @@
 //! What was passed is valid JSON and names no field twice. What stands behind the place where it
 //! stopped nobody has looked at: there, a damaged end or a repeated field goes unnoticed.
 
-mod answers;
 mod glance;
+mod memory;
 mod walk;
 
 use crate::envelope::Escaped;
 use crate::policy::{Foresight, Policy, Reason, Unforeseen};
 
-use answers::{Answer, Answers};
-use glance::{Fields, Glance};
+use glance::{Fields, Glance, Identities};
+use memory::{Memory, place};
 use walk::{Odd, Walk};
 
 /// Skims the records of a batch.
@@ -31,8 +31,12 @@ pub struct Skimmer<'p> {
     /// The fields that the question for approved regions needs.
     needed: Fields,
     /// Its answers, where it needs no more than [`Fields::CALL`].
-    answers: Answers,
+    answers: Memory<Answer>,
+    identities: Identities,
 }
+
+/// Questions 1 to 3, answered ahead.
+type Answer = Result<Option<Reason>, Unforeseen>;
 
 /// What skimming a record came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +58,7 @@ impl<'p> Skimmer<'p> {
         if foresight.needs_account() {
             needed = needed.and(Fields::IDENTITY).and(Fields::ACCOUNT);
         }
-        Skimmer { foresight, needed, answers: Answers::default() }
+        Skimmer { foresight, needed, answers: Memory::default(), identities: Memory::default() }
     }
 
     /// Skims one message. `batch_owner` is the account that owns the log group.
@@ -78,7 +82,7 @@ impl<'p> Skimmer<'p> {
         let mut open = true;
         let mut next = walk.enter()?;
         while let Some(key) = next {
-            glance.read_field(key, walk)?;
+            glance.read_field(key, walk, &mut self.identities)?;
             if open && glance.has_all(self.needed) {
                 if let Some(reason) = self.by_region(&glance, batch_owner)? {
                     return Ok(reason);
@@ -99,9 +103,16 @@ impl<'p> Skimmer<'p> {
         if self.needed != Fields::CALL {
             return Ok(self.foresight.by_region(&glance.record()?, batch_owner)?);
         }
-        let (foresight, call) = (self.foresight, glance.call());
-        let ask = || Ok::<Answer, Odd>(foresight.by_region(&glance.call_record()?, batch_owner));
-        Ok(self.answers.to(call, ask)??)
+        let call = glance.call();
+        let place = place(call);
+        if let Some((known, answer)) = self.answers.at(place)
+            && known == call
+        {
+            return Ok(answer.clone()?);
+        }
+        let answer = self.foresight.by_region(&glance.call_record()?, batch_owner);
+        self.answers.keep(place, call, answer.clone());
+        Ok(answer?)
     }
 }
 

@@ -16,11 +16,20 @@ pub struct RawEntry<'a>(Held<'a>);
 enum Held<'a> {
     Whole {
         text: &'a [u8],
-        /// Where the message begins, in an entry that is written as CloudWatch Logs does.
-        message: Option<usize>,
+        /// In an entry that is written as CloudWatch Logs does.
+        message: Option<Message>,
     },
     /// The first bytes of one that is larger than [`LARGEST_ENTRY`].
     Head(&'a [u8]),
+}
+
+/// A message that ends right before the entry does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Message {
+    /// Where its first quote stands.
+    pub(super) start: usize,
+    /// Whether all of it is ASCII.
+    pub(super) ascii: bool,
 }
 
 /// One CloudWatch Logs entry.
@@ -53,8 +62,8 @@ impl<'a> RawEntry<'a> {
         RawEntry(Held::Whole { text, message: None })
     }
 
-    /// One that begins as [`head`] has it, and has no string behind that which begins there.
-    pub(super) fn with_message(text: &'a [u8], message: usize) -> Self {
+    /// One that begins as [`head`] has it, and has no string behind the message.
+    pub(super) fn with_message(text: &'a [u8], message: Message) -> Self {
         RawEntry(Held::Whole { text, message: Some(message) })
     }
 
@@ -67,10 +76,11 @@ impl<'a> RawEntry<'a> {
     /// `{"id":"1","timestamp":2,"message":"..."}`. In another dialect it takes [`RawEntry::read`]
     /// to find it. What is escaped in it may be no text, as `\x` is none.
     pub fn message(&self) -> Option<Escaped<'a>> {
-        let Held::Whole { text, message: Some(start) } = self.0 else { return None };
+        let Held::Whole { text, message: Some(Message { start, ascii }) } = self.0 else {
+            return None;
+        };
         let message = text.get(start..)?.strip_suffix(b"}")?;
-        // ASCII is told apart faster than UTF-8 is checked.
-        let is_utf8 = message.is_ascii() || std::str::from_utf8(message).is_ok();
+        let is_utf8 = ascii || std::str::from_utf8(message).is_ok();
         (is_utf8 && message.ends_with(b"\"")).then_some(Escaped(message))
     }
 
@@ -123,7 +133,32 @@ impl<'a> Escaped<'a> {
     /// The text itself; a copy only where there is something to unescape.
     /// `None` where the escapes make no text, such as half of a surrogate pair.
     pub fn unescape(self) -> Option<Cow<'a, str>> {
+        if let Some(text) = self.unescape_plainly() {
+            return Some(text.into());
+        }
         serde_json::from_slice::<Text<'a>>(self.0).ok().map(|text| text.0)
+    }
+
+    /// The text, where there are escapes, and only of quotes and backslashes: such are messages.
+    fn unescape_plainly(self) -> Option<String> {
+        let mut rest = self.inside();
+        let mut at = memchr(b'\\', rest)?;
+        let mut text = Vec::with_capacity(rest.len());
+        loop {
+            let (before, escape) = rest.split_at_checked(at)?;
+            let (_, behind) = escape.split_first()?;
+            let (escaped, behind) = behind.split_first()?;
+            if !matches!(escaped, b'"' | b'\\') {
+                return None;
+            }
+            text.extend_from_slice(before);
+            text.push(*escaped);
+            rest = behind;
+            let Some(next) = memchr(b'\\', rest) else { break };
+            at = next;
+        }
+        text.extend_from_slice(rest);
+        String::from_utf8(text).ok()
     }
 }
 

@@ -10,6 +10,8 @@ use memchr::memchr2;
 pub(super) struct Searched {
     /// Bytes that belong to the string.
     pub(super) passed: usize,
+    /// Whether all of them are ASCII.
+    pub(super) ascii: bool,
     /// What stands behind them.
     pub(super) end: End,
 }
@@ -37,14 +39,14 @@ const SHORT: usize = 64;
 /// Searches the inside of a string for its end. `escaped`: a backslash stands before the bytes.
 pub(super) fn search(bytes: &[u8], escaped: bool) -> Searched {
     if !escaped && let Some(passed) = short(bytes) {
-        return Searched { passed, end: End::Quote };
+        return Searched { passed, ascii: true, end: End::Quote };
     }
-    let mut walk = Walk { bytes, at: 0, escaped };
+    let mut walk = Walk { bytes, at: 0, escaped, ascii: true };
     // Leaps look at the two bytes before them.
     let mut steps = 2;
     loop {
         if let Some(end) = walk.step_by_step(steps) {
-            return Searched { passed: walk.at, end };
+            return Searched { passed: walk.at, ascii: walk.ascii, end };
         }
         let start = walk.at;
         walk.leap::<LARGE>();
@@ -54,13 +56,19 @@ pub(super) fn search(bytes: &[u8], escaped: bool) -> Searched {
     }
 }
 
-/// The length of a short string without escapes.
+/// The length of a short string of ASCII without escapes.
 fn short(bytes: &[u8]) -> Option<usize> {
     let start = bytes.get(..SHORT).unwrap_or(bytes);
     let at = memchr2(b'"', b'\\', start)?;
     let (text, end) = start.split_at_checked(at)?;
-    let has_control = text.iter().fold(false, |found, byte| found | (*byte <= 0x1F));
-    (end.starts_with(b"\"") && !has_control).then_some(at)
+    let odd = text.iter().fold(false, |found, byte| found | is_odd(*byte));
+    (end.starts_with(b"\"") && !odd).then_some(at)
+}
+
+/// Control characters, and what is no ASCII: in one comparison, for as signed numbers they are
+/// less than a space.
+fn is_odd(byte: u8) -> bool {
+    byte.cast_signed() < b' '.cast_signed()
 }
 
 struct Walk<'b> {
@@ -68,6 +76,7 @@ struct Walk<'b> {
     at: usize,
     /// Whether the byte at this place is escaped.
     escaped: bool,
+    ascii: bool,
 }
 
 impl Walk<'_> {
@@ -82,12 +91,13 @@ impl Walk<'_> {
                 0..=0x1F => return Some(End::Control),
                 _ => {}
             }
+            self.ascii &= byte.is_ascii();
             self.at += 1;
         }
         (ahead.len() <= bytes).then_some(End::None { escaped: self.escaped })
     }
 
-    /// Passes the blocks in which the string cannot end. Some bytes were gone through before.
+    /// Passes the blocks of ASCII in which the string cannot end. Some bytes were gone through before.
     fn leap<const BLOCK: usize>(&mut self) {
         while let Some(ahead) = self.bytes.get(self.at - 2..self.at + BLOCK)
             && let Some(two_before) = ahead.first_chunk()
@@ -117,8 +127,8 @@ impl Walk<'_> {
     }
 }
 
-/// Whether the string may end in a block: at a quote that has no backslash before it, or two, or at
-/// a control character.
+/// Whether the string may end in a block, or holds more than ASCII: a quote that has no backslash
+/// before it, or two, or an odd byte.
 fn may_end<const BLOCK: usize>(
     block: &[u8; BLOCK],
     one_before: &[u8; BLOCK],
@@ -127,7 +137,7 @@ fn may_end<const BLOCK: usize>(
     let mut ends = 0;
     for ((&byte, &first), &second) in block.iter().zip(one_before).zip(two_before) {
         let escaped = u8::from(first == b'\\') & u8::from(second != b'\\');
-        ends |= u8::from(byte == b'"') & (escaped ^ 1) | u8::from(byte <= 0x1F);
+        ends |= u8::from(byte == b'"') & (escaped ^ 1) | u8::from(is_odd(byte));
     }
     ends != 0
 }
@@ -137,16 +147,17 @@ mod tests {
     use super::*;
 
     fn naive(bytes: &[u8], mut escaped: bool) -> Searched {
+        let searched = |passed, end| Searched { passed, ascii: bytes[..passed].is_ascii(), end };
         for (passed, byte) in bytes.iter().enumerate() {
             match byte {
                 _ if escaped => escaped = false,
-                b'"' => return Searched { passed, end: End::Quote },
+                b'"' => return searched(passed, End::Quote),
                 b'\\' => escaped = true,
-                0..=0x1F => return Searched { passed, end: End::Control },
+                0..=0x1F => return searched(passed, End::Control),
                 _ => {}
             }
         }
-        Searched { passed: bytes.len(), end: End::None { escaped } }
+        searched(bytes.len(), End::None { escaped })
     }
 
     #[test]

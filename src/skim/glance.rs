@@ -4,6 +4,7 @@
 
 use crate::record::{Record, Text, UserIdentity, flag};
 
+use super::memory::{Memory, place};
 use super::walk::{Odd, Walk};
 
 /// A record, as far as it was read.
@@ -22,6 +23,9 @@ pub(super) struct Glance<'m> {
     call_start: Option<Walk<'m>>,
     call: &'m [u8],
 }
+
+/// Values of `userIdentity` that were passed over before.
+pub(super) type Identities = Memory<()>;
 
 /// Fields of one object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,14 +79,19 @@ impl<'m> Glance<'m> {
     }
 
     /// Reads the field behind this key, or passes over it.
-    pub(super) fn read_field(&mut self, key: &[u8], walk: &mut Walk<'m>) -> Result<(), Odd> {
+    pub(super) fn read_field(
+        &mut self,
+        key: &[u8],
+        walk: &mut Walk<'m>,
+        identities: &mut Identities,
+    ) -> Result<(), Odd> {
         let field = match key {
             b"eventSource" => self.read_call(Fields::SOURCE, walk)?,
             b"eventName" => self.read_call(Fields::NAME, walk)?,
             b"awsRegion" => self.read_call(Fields::REGION, walk)?,
             b"userIdentity" => {
                 self.identity = Some(*walk);
-                walk.pass_over()?;
+                pass_over_identity(walk, identities)?;
                 Fields::IDENTITY
             }
             b"recipientAccountId" => {
@@ -170,6 +179,26 @@ fn read_flag(walk: &mut Walk<'_>) -> Result<Option<bool>, Odd> {
         Some(read_only) => Ok(Some(read_only)),
         None => Ok(utf8(walk.text()?)?.and_then(|text| flag(&text))),
     }
+}
+
+/// A value that begins with one that was passed over before *is* that one.
+fn pass_over_identity(walk: &mut Walk<'_>, identities: &mut Identities) -> Result<(), Odd> {
+    // Short ones are passed over as fast, and others told apart by what stands here: the names of
+    // the role and of its session.
+    let Some(telling) = walk.ahead(64..192) else { return walk.pass_over() };
+    let place = place(telling);
+    if let Some((known, ())) = identities.at(place)
+        && walk.take_known(known)
+    {
+        return Ok(());
+    }
+    let start = *walk;
+    walk.pass_over()?;
+    let passed = start.up_to(walk);
+    if passed.len() >= 192 {
+        identities.keep(place, passed, ());
+    }
+    Ok(())
 }
 
 fn read_identity(mut walk: Walk<'_>) -> Result<UserIdentity<'_>, Odd> {

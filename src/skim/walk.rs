@@ -4,6 +4,8 @@
 //! it, and white space between tokens, are allowed and not written by CloudTrail: they are
 //! odd, and so is whatever is no JSON. What was passed without a complaint is valid.
 
+use std::ops::Range;
+
 use memchr::memchr;
 
 use crate::envelope::Escaped;
@@ -39,6 +41,18 @@ impl<'m> Walk<'m> {
     pub(super) fn up_to(self, later: &Walk<'m>) -> &'m [u8] {
         let length = self.rest.len() - later.rest.len();
         self.rest.get(..length).unwrap_or_default()
+    }
+
+    /// What stands at this distance.
+    pub(super) fn ahead(&self, distance: Range<usize>) -> Option<&'m [u8]> {
+        self.rest.get(distance)
+    }
+
+    /// Takes a text that was passed before.
+    pub(super) fn take_known(&mut self, text: &[u8]) -> bool {
+        let behind = self.rest.strip_prefix(text);
+        self.rest = behind.unwrap_or(self.rest);
+        behind.is_some()
     }
 
     /// Enters an object: its first key, the colon taken; `None` where it is empty.
