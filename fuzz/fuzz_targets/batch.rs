@@ -12,7 +12,7 @@ use regionwatch::policy::{Policy, Reason, Verdict};
 use regionwatch::record::Record;
 use regionwatch::triage::{Triage, Triaged};
 use regionwatch_fuzz::JUDGES;
-use regionwatch_fuzz::batch::{Seen, batch, look, pack, read_in_steps, read_whole};
+use regionwatch_fuzz::batch::{Seen, batch, look, pack, read_in_steps, read_whole, unescaped};
 
 fuzz_target!(|data: &[u8]| {
     let _ = check(&mut Unstructured::new(data));
@@ -73,8 +73,6 @@ fn check_counts(triaged: &Triaged, entries: &[Seen], policy: &Policy, owner: &st
 
 fn judge(entry: &Seen, policy: &Policy, owner: &str) -> Verdict {
     let Ok((_, _, message)) = entry else { return Verdict::Reject };
-    let Ok(text) = serde_json::from_str::<String>(&format!("\"{message}\"")) else {
-        return Verdict::Reject;
-    };
+    let Some(text) = unescaped(message.as_bytes()) else { return Verdict::Reject };
     Record::parse(&text).map_or(Verdict::Reject, |record| policy.judge(&record, owner))
 }

@@ -11,6 +11,7 @@ use regionwatch::envelope::Escaped;
 use regionwatch::policy::{Policy, Verdict};
 use regionwatch::record::{Record, RecordError};
 use regionwatch::skim::{Skim, Skimmer};
+use regionwatch_fuzz::batch::unescaped;
 use regionwatch_fuzz::message::message;
 use regionwatch_fuzz::{JUDGES, OWNER};
 use serde_json::value::{RawValue, to_raw_value};
@@ -47,13 +48,12 @@ fn check(message: Escaped<'_>, skimmer: &mut Skimmer<'_>, policy: &Policy) {
     assert_eq!(Skimmer::new(policy).skim(message, OWNER), skim);
     let Skim::Ignore(reason) = skim else { return };
     // What was passed is the beginning of a record that the judge ignores for that reason.
-    let passed = std::str::from_utf8(&message.inside()[..passed]).unwrap();
-    let passed: String = serde_json::from_str(&format!("\"{passed}\"")).unwrap();
+    let passed = unescaped(&message.inside()[..passed]).unwrap();
     let is_cut = matches!(Record::parse(&passed), Err(RecordError::NotJson));
     let passed = if is_cut { format!("{passed}}}") } else { passed };
     assert_eq!(judge(&passed, policy), Some(Verdict::Ignore(reason.clone())), "{passed}");
     // And so is the whole of it, where it can be read.
-    let whole = message.unescape().and_then(|text| judge(&text, policy));
+    let whole = unescaped(message.inside()).and_then(|text| judge(&text, policy));
     assert!(whole.is_none_or(|verdict| verdict == Verdict::Ignore(reason)));
 }
 

@@ -1,6 +1,7 @@
 //! Batches: written from pieces, packed, read in steps of any size, and read once more by serde,
 //! which knows nothing of frames.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use arbitrary::{Result, Unstructured};
@@ -15,12 +16,11 @@ use crate::message::message;
 
 /// A batch, mostly as CloudWatch Logs writes it.
 pub fn batch(draws: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+    let kind = mostly(draws, "\"DATA_MESSAGE\"", &["\"CONTROL_MESSAGE\"", "\"X\"", "null"])?;
+    let owner = mostly(draws, "\"111122223333\"", &["\"\\u0031\"", "7"])?;
     let mut members = vec![
-        format!(
-            "\"messageType\":{}",
-            draws.choose(&["\"DATA_MESSAGE\"", "\"CONTROL_MESSAGE\"", "null"])?
-        ),
-        format!("\"owner\":{}", draws.choose(&["\"111122223333\"", "\"\\u0031\"", "7"])?),
+        format!("\"messageType\":{kind}"),
+        format!("\"owner\":{owner}"),
         "\"logGroup\":\"g\"".to_owned(),
         "\"logStream\":\"s\"".to_owned(),
         "\"subscriptionFilters\":[\"f\"]".to_owned(),
@@ -57,8 +57,8 @@ fn entries(draws: &mut Unstructured<'_>) -> Result<String> {
 }
 
 fn entry(draws: &mut Unstructured<'_>) -> Result<String> {
-    let id = draws.choose(&["\"1\"", "2", "\"\"", "007", "\"x\"", "null"])?;
-    let time = draws.choose(&["1", "0", "1790000000000", "-1", "1e3", "\"1\"", "01"])?;
+    let id = mostly(draws, "\"1\"", &["2", "\"\"", "007", "\"x\"", "null"])?;
+    let time = mostly(draws, "1790000000000", &["0", "-1", "1e3", "\"1\"", "01"])?;
     let message = escaped(draws)?;
     Ok(match draws.int_in_range(0..=15)? {
         0..=9 => format!("{{\"id\":{id},\"timestamp\":{time},\"message\":{message}}}"),
@@ -74,6 +74,10 @@ fn entry(draws: &mut Unstructured<'_>) -> Result<String> {
         14 => format!("{{\"id\":{id},\"timestamp\":{time},\"message\":{message},\"x\":\"y\"}}"),
         _ => format!("{{\"id\":{id},\"timestamp\":{time},\"message\":{{\"m\":{message}}}}}"),
     })
+}
+
+fn mostly<'w>(draws: &mut Unstructured<'_>, usual: &'w str, odd: &[&'w str]) -> Result<&'w str> {
+    Ok(if draws.ratio(1, 16)? { draws.choose(odd)? } else { usual })
 }
 
 /// A message as a JSON string; some are so long that the window must slide or grow, a few too long.
@@ -102,17 +106,29 @@ fn seen(entry: std::result::Result<LogEntry<'_>, regionwatch::envelope::Reject>)
     }
 }
 
-/// What a batch holds, and the text of what is wrong with it. What an entry shows at a glance must
-/// be what is found when it is read.
+/// An entry, read. What it shows at a glance must be what is found when it is read, and be UTF-8
+/// even where it cannot be read; and it must be unescaped as serde does it.
 pub fn look(entry: &RawEntry<'_>) -> Seen {
     let read = entry.read();
-    if let (Some(glance), Ok(read)) = (entry.message(), &read) {
-        assert_eq!(glance, read.message);
+    if let Some(glance) = entry.message() {
+        assert!(std::str::from_utf8(glance.inside()).is_ok());
+        if let Ok(read) = &read {
+            assert_eq!(glance, read.message);
+        }
+    }
+    if let Ok(read) = &read {
+        assert_eq!(read.message.unescape(), unescaped(read.message.inside()).map(Cow::Owned));
     }
     seen(read)
 }
 
-/// A batch, read in steps of these sizes, over and over.
+/// What stands inside a JSON string, as serde unescapes it.
+pub fn unescaped(inside: &[u8]) -> Option<String> {
+    serde_json::from_slice(&[b"\"", inside, b"\""].concat()).ok()
+}
+
+/// A batch, read in steps of these sizes, over and over: its entries, and the batch or the text of
+/// what is wrong with it.
 pub fn read_in_steps(
     batch: &[u8],
     steps: &[u8],

@@ -54,7 +54,14 @@ const IDENTITY: &[(&str, &[&str])] = &[
     ("arn", ARNS),
     ("accountId", &["111122223333", "444455556666"]),
     ("invokedBy", &["x.amazonaws.com", "cloudtrail.amazonaws.com"]),
+    ("principalId", &[LONG, LONGER, "AROA"]),
 ];
+
+/// Identities this long are remembered.
+const LONG: &str =
+    "AROAAAAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+const LONGER: &str =
+    "AROAAAAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB";
 
 const ARNS: &[&str] = &[
     "arn:aws:iam::111122223333:root",
