@@ -63,7 +63,7 @@ pub enum Tail {
 pub const HEAD: usize = 512;
 
 /// The first size of the window; it grows only for a value that is larger.
-const WINDOW: usize = 64 * 1024;
+const WINDOW: usize = 128 * 1024;
 
 /// Object keys longer than this are an error.
 const LONGEST_KEY: usize = 64 * 1024;
