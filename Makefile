@@ -17,7 +17,7 @@ VALIDATE := $(IN_VENV) AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
 WITH_AWS := cargo build --locked --features aws --target-dir target/aws --config profile.dev.debug=false
 RECORDS := $(wildcard events/records/*)
 
-.PHONY: help demo test bench guard build validate events deploy smoke lint clean cargo python valgrind
+.PHONY: help demo test bench fuzz guard build validate events deploy smoke lint clean cargo python valgrind
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench: cargo ## What a payload, a cold start and rules cost
 	cargo bench --locked --bench pipeline -- --instructions
 	cargo bench --locked --bench start
 	cargo bench --locked --bench rules
+
+fuzz: cargo ## Fuzz every target for a while: make fuzz FUZZ_SECONDS=900 (nightly and cargo-fuzz)
+	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} fuzz/run
 
 guard: cargo valgrind ## Fail where a record costs more instructions than it may
 	cargo bench --locked --quiet --bench pipeline -- --guard
@@ -69,7 +72,7 @@ events: cargo ## Pack the sample records into payloads again
 	target/debug/regionwatch pack --control >events/control-message.json
 
 clean: ## Remove everything that was built or installed here
-	rm -rf target .aws-sam $(VENV)
+	rm -rf target fuzz/target .aws-sam $(VENV)
 
 cargo:
 	@command -v cargo >/dev/null || { echo "cargo is missing: install Rust from https://rustup.rs" >&2; exit 1; }

@@ -135,7 +135,8 @@ fn title_of(incident: &Incident, follow_up: Option<&FollowUp>) -> String {
     prose::incident_title(incident) + &prose::again(follow_up)
 }
 
-/// Characters of a log group's or stream's name; CloudWatch Logs allows 512.
+/// Characters of a log group's or stream's name, which CloudWatch Logs allows 512, and of what a
+/// policy calls an account.
 const LONGEST_PLACE: usize = 512;
 
 /// Different calls that an alert lists.
@@ -151,7 +152,7 @@ impl IncidentBody {
         let not_shown = calls.drain(calls.len().min(MOST_CALLS_SHOWN)..).map(|call| call.count);
         let other_calls = incident.calls.others + not_shown.sum::<u64>();
         IncidentBody {
-            account_name: context.account_name.map(str::to_owned),
+            account_name: context.account_name.map(|name| text::clean(name, LONGEST_PLACE)),
             region_name: region::name(&incident.region),
             outcome: incident.outcome,
             count: incident.count,

@@ -16,7 +16,7 @@ pub struct Place {
     pub column: usize,
 }
 
-/// One fault of a policy.
+/// One fault of a policy. It is printed on one line, whatever the text holds that it names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PolicyFault {
     /// Where it is.
@@ -62,12 +62,18 @@ impl fmt::Display for Place {
 
 impl fmt::Display for PolicyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.what)?;
+        write!(f, "{}: {}", self.place, on_one_line(&self.what))?;
         match &self.hint {
-            Some(hint) => write!(f, "; {hint}"),
+            Some(hint) => write!(f, "; {}", on_one_line(hint)),
             None => Ok(()),
         }
     }
+}
+
+/// `text` with its line breaks and other control characters as escapes.
+fn on_one_line(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.into() };
+    text.chars().map(shown).collect()
 }
 
 impl fmt::Display for PolicyFaults {

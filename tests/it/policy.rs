@@ -458,3 +458,11 @@ fn slips_that_show_only_beside_the_default_policy() {
     my.toml:4:1: `secretsmanager:getSecretValue` is `secretsmanager:GetSecretValue` in another case; the case of a name counts here: write it as it is known
     "#);
 }
+
+#[test]
+fn a_fault_is_told_on_one_line_whatever_the_text_holds() {
+    insta::assert_snapshot!(faults("read_only_verbs = [\"Get\\nmy.toml:9:9: \"]\nsign_ins = \"\\u0000\\u001b[2J\""), @r"
+    my.toml:1:20: `Get\nmy.toml:9:9: ` is no verb; a verb is the first word of a call's name, such as Describe
+    my.toml:2:12: `\0\u{1b}[2J` is unknown here; it is one of alert, ignore
+    ");
+}

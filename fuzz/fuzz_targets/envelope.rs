@@ -1,0 +1,45 @@
+//! Any bytes as a payload, as gzip data, as an inflated batch, and as history: read in bounded
+//! memory without a panic, however they are cut, and as serde reads them.
+
+#![no_main]
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use libfuzzer_sys::fuzz_target;
+use regionwatch::envelope::{Batch, Envelope};
+use regionwatch::source;
+use regionwatch_fuzz::batch::{look, read_in_steps, read_whole};
+
+/// More than may be allocated at once.
+const MAX_INFLATED: u64 = 16 * 1024 * 1024;
+
+fuzz_target!(|data: &[u8]| {
+    open(data);
+    open(format!(r#"{{"awslogs":{{"data":"{}"}}}}"#, STANDARD.encode(data)).as_bytes());
+
+    let at_once = read_in_steps(data, &[]);
+    for steps in [&[0][..], &[1, 250, 0, 30]] {
+        assert_eq!(read_in_steps(data, steps), at_once);
+    }
+    if let Some(entries) = read_whole(data) {
+        assert_eq!(at_once.0, entries);
+        assert!(at_once.1.is_ok(), "{:?}", at_once.1);
+    }
+    // A value of history may have 16 MiB, which a few bytes are when they are inflated.
+    if !data.starts_with(&[31, 139]) {
+        // What cannot be read on is an error, and what was handed over before stands.
+        let _ = source::read(data, |_| ());
+    }
+});
+
+fn open(payload: &[u8]) -> Option<Batch> {
+    let envelope = Envelope::open(payload).ok()?;
+    let mut entries = 0;
+    let batch = envelope.entries(MAX_INFLATED, |_, entry| {
+        entries += 1;
+        let _ = look(&entry);
+    });
+    let batch = batch.ok()?;
+    assert!(batch.inflated_bytes <= MAX_INFLATED && entries <= batch.inflated_bytes);
+    Some(batch)
+}
