@@ -7,13 +7,15 @@
 pub mod advice;
 pub mod chat;
 pub mod contract;
+pub mod digest;
 pub mod incident;
 pub mod message;
 pub mod prose;
 pub mod resources;
+pub mod secrets;
 pub mod text;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
@@ -70,7 +72,7 @@ impl Alert {
         Alert {
             version: VERSION,
             id: incident.id.clone(),
-            title: prose::incident_title(incident),
+            title: title_of(incident, follow_up.as_ref()),
             severity: incident.severity,
             reason: incident.reason.to_string(),
             account: incident.account.clone(),
@@ -89,10 +91,11 @@ impl Alert {
         context: &Context<'_>,
     ) -> Self {
         let log_group = text::clean(context.log_group, LONGEST_PLACE);
+        let again = prose::again(follow_up.as_ref());
         Alert {
             version: VERSION,
             id: Rejects::id(context.owner, context.log_group),
-            title: format!("{} unreadable entries in log group {log_group}", rejects.count),
+            title: format!("{} unreadable entries in log group {log_group}{again}", rejects.count),
             severity: Rejects::SEVERITY,
             reason: "unreadable".to_owned(),
             account: text::clean(context.owner, LONGEST_PLACE),
@@ -115,39 +118,6 @@ impl Alert {
         }
     }
 
-    /// One alert for several incidents, given the gravest first.
-    pub fn digest(incidents: &[&Incident], invocation: &str, policy: &Version) -> Self {
-        let line = |incident: &&Incident| DigestLine {
-            id: incident.id.clone(),
-            title: prose::incident_title(incident),
-        };
-        let count = incidents.iter().map(|incident| incident.count).sum();
-        let covers = Covers::of(incidents);
-        let only = |words: &[String]| match words {
-            [only] => only.clone(),
-            _ => String::new(),
-        };
-        Alert {
-            version: VERSION,
-            id: id_of(&["digest", invocation]),
-            title: format!("{} more incidents, {count} calls", incidents.len()),
-            severity: incidents.first().map_or(Severity::Low, |gravest| gravest.severity),
-            reason: "digest".to_owned(),
-            account: only(&covers.accounts),
-            region: only(&covers.regions),
-            body: Body::Digest(DigestBody {
-                incidents: incidents.len() as u64,
-                count,
-                list: incidents.iter().map(line).collect(),
-                by_region: by_region(incidents),
-                covers,
-            }),
-            policy: policy.digest.clone(),
-            policy_version: policy.parameter,
-            truncated: false,
-        }
-    }
-
     /// Leaves out the least useful part that is still there; `false` where nothing is left to
     /// leave out.
     pub fn shrink(&mut self) -> bool {
@@ -159,6 +129,10 @@ impl Alert {
         self.truncated |= cut;
         cut
     }
+}
+
+fn title_of(incident: &Incident, follow_up: Option<&FollowUp>) -> String {
+    prose::incident_title(incident) + &prose::again(follow_up)
 }
 
 /// Characters of a log group's or stream's name; CloudWatch Logs allows 512.
@@ -173,7 +147,7 @@ const SHORTEST_LIST: usize = 3;
 impl IncidentBody {
     fn of(incident: &Incident, follow_up: Option<FollowUp>, context: &Context<'_>) -> Self {
         let who = &incident.who;
-        let mut calls = counted_words(&incident.calls);
+        let mut calls = counted_all(incident.calls_by_gravity());
         let not_shown = calls.drain(calls.len().min(MOST_CALLS_SHOWN)..).map(|call| call.count);
         let other_calls = incident.calls.others + not_shown.sum::<u64>();
         IncidentBody {
@@ -184,7 +158,7 @@ impl IncidentBody {
             reasons: incident.reasons.iter().map(|(r, n)| counted(&r.to_string(), *n)).collect(),
             calls,
             other_calls,
-            error_codes: counted_words(&incident.error_codes),
+            error_codes: counted_all(incident.error_codes.by_count()),
             principal: PrincipalBody {
                 kind: who.kind.clone(),
                 name: who.name.clone(),
@@ -237,57 +211,6 @@ const UNUSED_REGIONS: Mitre = Mitre {
     name: "Unused/Unsupported Cloud Regions",
     url: "https://attack.mitre.org/techniques/T1535/",
 };
-
-/// How many incidents there were where, the most first.
-fn by_region(incidents: &[&Incident]) -> Vec<Counted> {
-    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for incident in incidents {
-        *counts.entry(format!("{} {}", incident.account, incident.region)).or_default() += 1;
-    }
-    let mut places: Vec<_> = counts.iter().map(|(place, count)| counted(place, *count)).collect();
-    places.sort_by_key(|place| std::cmp::Reverse(place.count));
-    let elsewhere: u64 = places.drain(places.len().min(MOST_PLACES)..).map(|p| p.count).sum();
-    if elsewhere > 0 {
-        places.push(counted("elsewhere", elsewhere));
-    }
-    places
-}
-
-/// Pairs of account and region that a digest names.
-const MOST_PLACES: usize = 200;
-
-impl DigestBody {
-    fn shrink(&mut self) -> bool {
-        // Half of the list at a time: most of it fits.
-        let half = self.list.len() / 2;
-        cut_list(&mut self.list, half)
-            || cut_list(&mut self.by_region, SHORTEST_LIST)
-            || cut_list(&mut self.covers.reasons, SHORTEST_LIST)
-            || cut_list(&mut self.covers.principal_types, SHORTEST_LIST)
-            || cut_list(&mut self.covers.accounts, SHORTEST_LIST)
-            || cut_list(&mut self.covers.regions, SHORTEST_LIST)
-    }
-}
-
-impl Covers {
-    fn of(incidents: &[&Incident]) -> Self {
-        let different = |word: &dyn Fn(&Incident) -> String| {
-            let words: BTreeSet<String> = incidents.iter().map(|one| word(one)).collect();
-            words.into_iter().filter(|word| !word.is_empty()).take(MOST_COVERED).collect()
-        };
-        Covers {
-            severities: different(&|incident| incident.severity.to_string()),
-            reasons: different(&|incident| incident.reason.to_string()),
-            accounts: different(&|incident| incident.account.clone()),
-            regions: different(&|incident| incident.region.clone()),
-            principal_types: different(&|incident| incident.who.kind.clone()),
-            outcomes: different(&|incident| incident.outcome.to_string()),
-        }
-    }
-}
-
-/// Different values of a kind that a digest names.
-const MOST_COVERED: usize = 100;
 
 impl EventBody {
     fn of(event: &incident::EventRef) -> Self {
@@ -366,6 +289,6 @@ impl FollowUp {
     }
 }
 
-fn counted_words(counts: &incident::Counts) -> Vec<Counted> {
-    counts.by_count().into_iter().map(|(word, count)| counted(word, count)).collect()
+fn counted_all(words: Vec<(&str, u64)>) -> Vec<Counted> {
+    words.into_iter().map(|(word, count)| counted(word, count)).collect()
 }

@@ -218,18 +218,34 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         let (own, shared) = self.split(outgoing);
         let message = |one: Outgoing<'t>| (self.message(&one, scene), vec![one]);
         let mut messages: Vec<_> = own.into_iter().map(message).collect();
-        if !shared.is_empty() {
-            let incidents: Vec<&Incident> =
-                shared.iter().filter_map(|one| one.finding.incident()).collect();
-            let policy = self.policy.version();
-            let digest = Alert::digest(&incidents, scene.invocation.id, policy);
-            let digest = Message::in_formats(digest, self.formats);
-            if digest.alert.truncated {
-                summary.in_short_digest = incidents.iter().map(|one| one.id.clone()).collect();
-            }
-            messages.push((digest, shared));
-        }
+        self.digests(shared, scene, summary, &mut messages);
         messages
+    }
+
+    /// One message for all of these, or several where one cannot hold all that subscribers filter by.
+    fn digests<'t>(
+        &self,
+        mut shared: Vec<Outgoing<'t>>,
+        scene: &Scene<'_>,
+        summary: &mut Summary,
+        messages: &mut Vec<(Message, Vec<Outgoing<'t>>)>,
+    ) {
+        if shared.is_empty() {
+            return;
+        }
+        let told: Vec<_> = shared.iter().filter_map(Outgoing::in_digest).collect();
+        let digest = Alert::digest(&told, scene.invocation.id, self.policy.version());
+        let digest = match Message::fitting(digest, self.formats) {
+            Err(_) if shared.len() > 1 => {
+                let less_grave = shared.split_off(shared.len() / 2);
+                self.digests(shared, scene, summary, messages);
+                return self.digests(less_grave, scene, summary, messages);
+            }
+            fitting => fitting.unwrap_or_else(Message::in_short),
+        };
+        let listed = digest.alert.listed();
+        summary.told_in_short(told.iter().skip(listed).map(|(incident, _)| incident.id.as_str()));
+        messages.push((digest, shared));
     }
 
     /// What has a message of its own, and what shares one: the least grave incidents. Unreadable
@@ -294,6 +310,12 @@ fn findings(triaged: &Triaged) -> Vec<Finding<'_>> {
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
     findings
+}
+
+impl<'t> Outgoing<'t> {
+    fn in_digest(&self) -> Option<(&'t Incident, Option<&FollowUp>)> {
+        Some((self.finding.incident()?, self.follow_up.as_ref()))
+    }
 }
 
 impl<'t> Finding<'t> {

@@ -38,9 +38,12 @@ pub struct Summary {
     pub messages: u64,
     /// Messages that were not accepted.
     pub messages_failed: u64,
-    /// Ids of the incidents in a digest that had no room to list them.
+    /// Ids of incidents that a digest had no room to list: the first thousand.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub in_short_digest: Vec<String>,
+    /// How many incidents a digest had no room to list; absent where none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub in_short_digest_count: u64,
     /// Calls of the ledger that failed; what it should have judged was told.
     pub ledger_errors: u64,
     /// What went wrong in the first of them; absent without any.
@@ -76,6 +79,10 @@ pub struct Summary {
     pub error: Option<String>,
 }
 
+/// Ids in one line: 35 KB of the 1 MB that an entry of a log may have (CloudWatch Logs guide,
+/// "CloudWatch Logs quotas").
+const MOST_IN_SHORT_DIGEST: usize = 1000;
+
 impl Summary {
     /// The summary of an invocation that has just begun.
     pub fn begun(payload: &[u8], policy: &Policy, now: Timestamp) -> Self {
@@ -107,6 +114,16 @@ impl Summary {
         debug_assert_eq!(self.entries, self.alerts + self.ignored + self.rejected);
         debug_assert_eq!(self.alerts, self.alerts_by.values().sum::<u64>());
         debug_assert_eq!(self.ignored, self.ignored_by.values().sum::<u64>());
+    }
+
+    /// Takes over which incidents were told in a digest that had no room to list them.
+    pub fn told_in_short<'i>(&mut self, ids: impl Iterator<Item = &'i str>) {
+        for id in ids {
+            self.in_short_digest_count += 1;
+            if self.in_short_digest.len() < MOST_IN_SHORT_DIGEST {
+                self.in_short_digest.push(id.to_owned());
+            }
+        }
     }
 
     /// Counts a failure of the ledger. One in words is enough: the others will be the same.
@@ -249,6 +266,10 @@ enum Unit {
     Count,
     Seconds,
     Bytes,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 fn by_name(reasons: &BTreeMap<Reason, u64>) -> BTreeMap<String, u64> {

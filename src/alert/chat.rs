@@ -8,7 +8,8 @@
 use serde::Serialize;
 
 use super::incident::id_of;
-use super::text::{clean, code, plain};
+use super::prose::title_end;
+use super::text::{clean, code, plain, shorten};
 use super::{Alert, Body, Counted, DigestBody, IncidentBody, UnreadableBody};
 
 /// Characters of a title. The guide names no limit; Slack's header has this one (Block Kit
@@ -26,7 +27,6 @@ const MOST_SHOWN: usize = 5;
 
 /// The notification, as JSON, of an alert whose mail is `mail`.
 pub fn notification(alert: &Alert, mail: &str) -> String {
-    let title = format!("{}: {}", alert.severity.as_str().to_uppercase(), alert.title);
     let notification = Notification {
         version: "1.0",
         source: "custom",
@@ -34,14 +34,14 @@ pub fn notification(alert: &Alert, mail: &str) -> String {
         id: id_of(&["notification", &alert.id, mail]),
         content: Content {
             text_type: "client-markdown",
-            title: clean(&plain(&title), LONGEST_TITLE),
+            title: title(alert, &format!("{}: ", alert.severity.as_str().to_uppercase())),
             description: description(alert, mail),
             next_steps: next_steps(alert),
             keywords: keywords(alert),
         },
         metadata: Metadata {
             thread_id: &alert.id,
-            summary: clean(&plain(&alert.title), LONGEST_TITLE),
+            summary: title(alert, ""),
             event_type: event_type(alert),
             additional_context: AdditionalContext::of(alert),
         },
@@ -100,6 +100,13 @@ impl<'a> AdditionalContext<'a> {
             incident: &alert.id,
         }
     }
+}
+
+/// The title in the room there is, with its end.
+fn title(alert: &Alert, front: &str) -> String {
+    let end = plain(&title_end(alert));
+    let title = plain(&format!("{front}{}", alert.title));
+    shorten(title.strip_suffix(&end).unwrap_or(&title), &end, LONGEST_TITLE, "…")
 }
 
 fn event_type(alert: &Alert) -> &'static str {

@@ -16,7 +16,7 @@ pub struct Alert {
     pub version: &'static str,
     /// The incident's id: the same each time the same thing is told again.
     pub id: String,
-    /// One line that says it all.
+    /// One line that says it all, at its end why the same is told again.
     pub title: String,
     /// `low`, `medium`, `high` or `critical`.
     #[serde(serialize_with = "as_word")]
@@ -64,7 +64,7 @@ pub struct IncidentBody {
     pub count: u64,
     /// Each reason with its count.
     pub reasons: Vec<Counted>,
-    /// Each call with its count, the most frequent first.
+    /// Each call with its count: the gravest first, of equals the most frequent.
     pub calls: Vec<Counted>,
     /// Calls of other names, which are not listed.
     pub other_calls: u64,
@@ -82,7 +82,7 @@ pub struct IncidentBody {
     pub user_agents: Vec<String>,
     /// ARNs, ids and names of what was touched.
     pub resources: Vec<String>,
-    /// Records to look up.
+    /// Records to look up, the gravest first.
     pub events: Vec<EventBody>,
     /// Names of the lists above that are not complete.
     pub incomplete: Vec<&'static str>,
@@ -169,7 +169,8 @@ pub struct DigestBody {
     pub incidents: u64,
     /// How many calls in all of them.
     pub count: u64,
-    /// Each incident in short, the gravest first, as many as fit; the function's log has all ids.
+    /// Each incident in short, the gravest first, as many as fit; the function's log has the ids of
+    /// others.
     pub list: Vec<DigestLine>,
     /// Incidents by account and region.
     pub by_region: Vec<Counted>,
@@ -177,18 +178,23 @@ pub struct DigestBody {
     pub covers: Covers,
 }
 
-/// Different values over several incidents, so that a filter for any of them finds the digest.
+/// Different values over several incidents, so that a filter for any of them finds the digest. The
+/// message's attributes have all of them, the JSON the first hundred of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Covers {
     /// Severities.
     pub severities: Vec<String>,
     /// Reasons.
+    #[serde(serialize_with = "the_first")]
     pub reasons: Vec<String>,
     /// Accounts.
+    #[serde(serialize_with = "the_first")]
     pub accounts: Vec<String>,
     /// Codes of regions.
+    #[serde(serialize_with = "the_first")]
     pub regions: Vec<String>,
     /// Types of principals.
+    #[serde(serialize_with = "the_first")]
     pub principal_types: Vec<String>,
     /// Outcomes.
     pub outcomes: Vec<String>,
@@ -218,6 +224,13 @@ pub struct UnreadableBody {
     pub faults: Vec<Counted>,
     /// See [`FollowUp`].
     pub follow_up: Option<FollowUp>,
+}
+
+/// There are five copies of the JSON in a message, and each has to leave room for the list.
+fn the_first<S: serde::Serializer>(values: &[String], to: S) -> Result<S::Ok, S::Error> {
+    /// Values of a kind.
+    const MOST_COVERED: usize = 100;
+    to.collect_seq(values.iter().take(MOST_COVERED))
 }
 
 fn outcome_as_word<S: serde::Serializer>(outcome: &Outcome, to: S) -> Result<S::Ok, S::Error> {

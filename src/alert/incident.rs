@@ -4,6 +4,7 @@
 //! account, with one outcome, is one [`Incident`]; it grows by a record at a time and stays small
 //! whatever the number of records.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use sha2::{Digest, Sha256};
 use crate::policy::{Reason, Severity};
 use crate::record::{Outcome, Principal, Record};
 
-use super::resources;
 use super::text::clean;
+use super::{resources, secrets};
 
 /// Alerting records of one account, region, principal and outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Incident {
     watches: BTreeSet<Arc<str>>,
     /// `ec2:RunInstances` and the like, with their counts.
     pub calls: Counts,
+    /// How grave each of them is.
+    ranks: BTreeMap<String, Rank>,
     /// Error codes, with their counts.
     pub error_codes: Counts,
     /// Who.
@@ -53,8 +56,19 @@ pub struct Incident {
     pub user_agents: Few,
     /// What was touched.
     pub resources: Few,
-    /// Records to look up.
+    /// Records to look up: the first few, and of many the gravest. The gravest are first.
     pub events: Vec<EventRef>,
+}
+
+/// What calls are ordered by where people read of them, besides their count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rank {
+    /// Of its gravest record.
+    severity: Severity,
+    /// Whether a watch was the reason for any of its records.
+    watched: bool,
+    /// How many other calls came before it.
+    place: usize,
 }
 
 /// Who acted, over all records of an incident.
@@ -87,6 +101,7 @@ pub struct EventRef {
     pub recorded_in: String,
     /// Whether the console keeps it at all: management events only.
     pub in_console: bool,
+    severity: Severity,
 }
 
 /// Counted words, of which a limited number is told apart.
@@ -176,6 +191,7 @@ impl Incident {
             reasons: BTreeMap::new(),
             watches: BTreeSet::new(),
             calls: Counts::default(),
+            ranks: BTreeMap::new(),
             error_codes: Counts::default(),
             who: Who::of(record),
             first: None,
@@ -196,28 +212,58 @@ impl Incident {
             self.reason = reason.clone();
         }
         self.count += 1;
+        self.add_call(record, &reason, severity);
         *self.reasons.entry(reason).or_default() += 1;
-        let call = format!("{}:{}", record.service(), record.name());
-        self.calls.add(clean(&call, LONGEST_NAME), MOST_CALLS);
         if let Some(code) = &record.error_code {
             self.error_codes.add(clean(code, LONGEST_NAME), MOST_ERROR_CODES);
         }
         self.who.add(record);
         self.add_time(record);
         self.source_ips.add(record.source_ip_address.as_deref(), MOST_SOURCE_IPS, LONGEST_NAME);
-        self.user_agents.add(record.user_agent.as_deref(), MOST_USER_AGENTS, LONGEST_AGENT);
+        let agent = record.user_agent.as_deref().and_then(secrets::redacted);
+        self.user_agents.add(agent.as_deref(), MOST_USER_AGENTS, LONGEST_AGENT);
         resources::of(record, |resource| {
             self.resources.add(Some(resource), MOST_RESOURCES, LONGEST_NAME);
         });
-        if self.events.len() < MOST_EVENTS {
-            self.events.extend(EventRef::of(record));
+        self.add_event(record, severity);
+    }
+
+    fn add_call(&mut self, record: &Record<'_>, reason: &Reason, severity: Severity) {
+        let call = clean(&format!("{}:{}", record.service(), record.name()), LONGEST_NAME);
+        let watched = matches!(reason, Reason::Watched(_));
+        let place = self.ranks.len();
+        self.calls.add(call.clone(), MOST_CALLS);
+        if self.calls.words.contains_key(&call) {
+            let rank = self.ranks.entry(call).or_insert(Rank { severity, watched, place });
+            rank.severity = rank.severity.max(severity);
+            rank.watched |= watched;
         }
+    }
+
+    /// The one to look at must not be missing for twenty that came before it.
+    fn add_event(&mut self, record: &Record<'_>, severity: Severity) {
+        let Some(event) = EventRef::of(record, severity) else { return };
+        let place = self.events.partition_point(|known| known.severity >= severity);
+        self.events.insert(place, event);
+        self.events.truncate(MOST_EVENTS);
     }
 
     fn add_time(&mut self, record: &Record<'_>) {
         let Some(time) = record.time().filter(|time| time.as_second() >= YEAR_0) else { return };
         self.first = Some(self.first.map_or(time, |first| first.min(time)));
         self.last = Some(self.last.map_or(time, |last| last.max(time)));
+    }
+
+    /// The calls with their counts, the gravest first; of equally grave ones those that a watch is
+    /// on, then the most frequent, then the one that came first.
+    pub fn calls_by_gravity(&self) -> Vec<(&str, u64)> {
+        let mut calls: Vec<_> =
+            self.calls.words.iter().map(|(call, n)| (call.as_str(), *n)).collect();
+        calls.sort_by_cached_key(|(call, count)| {
+            let rank = self.ranks.get(*call)?;
+            Some((Reverse((rank.severity, rank.watched, *count)), rank.place))
+        });
+        calls
     }
 
     /// Whether any of it is an alert for where it happened.
@@ -268,12 +314,13 @@ impl Who {
 }
 
 impl EventRef {
-    fn of(record: &Record<'_>) -> Option<Self> {
+    fn of(record: &Record<'_>, severity: Severity) -> Option<Self> {
         let kind = record.event_category.as_deref();
         Some(EventRef {
             id: clean(record.event_id.as_deref()?, LONGEST_NAME),
             recorded_in: clean(record.aws_region.as_deref().unwrap_or_default(), LONGEST_NAME),
             in_console: !matches!(kind, Some("Data" | "NetworkActivity")),
+            severity,
         })
     }
 }
@@ -290,7 +337,7 @@ impl Counts {
     /// The words, the most frequent first.
     pub fn by_count(&self) -> Vec<(&str, u64)> {
         let mut words: Vec<_> = self.words.iter().map(|(word, n)| (word.as_str(), *n)).collect();
-        words.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        words.sort_by_key(|(_, count)| Reverse(*count));
         words
     }
 }

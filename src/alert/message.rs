@@ -6,15 +6,11 @@
 use serde_json::json;
 
 use super::chat::notification;
-use super::prose::{mail, sms};
-use super::text::subject;
+use super::prose::{mail, sms, subject};
 use super::{Alert, Body, Covers};
 
 /// Bytes of message and attributes together, of one message and of one batch: 256 KiB.
 pub const LARGEST: usize = 256 * 1024;
-
-/// Characters of a subject; SNS takes fewer than 100.
-const LONGEST_SUBJECT: usize = 99;
 
 /// Characters of an attribute, so that all of them are a small part of the message.
 const LONGEST_ATTRIBUTE: usize = 256;
@@ -67,30 +63,41 @@ impl Message {
     }
 
     /// The message for an alert, which is cut until it fits.
-    pub fn in_formats(mut alert: Alert, formats: Formats) -> Self {
+    pub fn in_formats(alert: Alert, formats: Formats) -> Self {
+        Message::fitting(alert, formats).unwrap_or_else(Message::in_short)
+    }
+
+    /// The message for an alert, which is cut until it fits; the alert where it does not fit even
+    /// when all is cut that may be. Such a digest has to be made of fewer incidents: what
+    /// subscribers filter by is never cut.
+    ///
+    /// # Errors
+    ///
+    /// The alert, boxed for its size.
+    pub fn fitting(mut alert: Alert, formats: Formats) -> Result<Self, Box<Alert>> {
         loop {
             let message = Message {
-                subject: subject(&format!("[{}] {}", alert.severity, alert.title), LONGEST_SUBJECT),
+                subject: subject(&alert),
                 structure: structure(&alert, formats),
                 attributes: attributes(&alert),
                 alert,
             };
             if message.size() <= LARGEST {
-                return message;
+                return Ok(message);
             }
             alert = message.alert;
             if !alert.shrink() {
-                return Message::in_short(alert);
+                return Err(Box::new(alert));
             }
         }
     }
 
     /// For an alert that cannot be cut any further, which no alert of ours has been seen to be:
     /// the subject alone is worth more than nothing.
-    fn in_short(alert: Alert) -> Self {
-        let subject = subject(&format!("[{}] {}", alert.severity, alert.title), LONGEST_SUBJECT);
+    pub fn in_short(alert: Box<Alert>) -> Self {
+        let subject = subject(&alert);
         let structure = json!({ "default": subject }).to_string();
-        Message { subject, structure, attributes: attributes(&alert), alert }
+        Message { subject, structure, attributes: attributes(&alert), alert: *alert }
     }
 
     /// What SNS counts, in bytes.

@@ -7,15 +7,15 @@ use jiff::Timestamp;
 use crate::policy::Version;
 use crate::record::{Outcome, region};
 
-use super::text::gsm;
+use super::text::{self, gsm, shorten};
 use super::{Alert, Body, Counted, DigestBody, FollowUp, Incident, IncidentBody, UnreadableBody};
 
 /// The longest SMS that is sent as one (3GPP TS 23.038: 160 characters of seven bits).
 pub const LONGEST_SMS: usize = 160;
 
-/// `root called ec2:RunInstances in eu-north-1`.
+/// `root called ec2:RunInstances in eu-north-1`: of several calls, the gravest.
 pub fn incident_title(incident: &Incident) -> String {
-    let calls = incident.calls.by_count();
+    let calls = incident.calls_by_gravity();
     let call = calls.first().map_or("a call", |(call, _)| *call);
     let others = calls.len().saturating_sub(1) + usize::from(incident.calls.others > 0);
     let and_others = if others > 0 { format!(" and {others} more") } else { String::new() };
@@ -27,6 +27,55 @@ pub fn incident_title(incident: &Incident) -> String {
         Outcome::DryRun => "rehearsed",
     };
     format!("{} {verb} {call}{and_others} in {}", incident.who.name, incident.region)
+}
+
+/// The end of an alert's title, which stays where there is no room for all of it: why an incident
+/// comes again, what else is in a digest. Empty, or it begins with what parts it from the rest.
+pub fn title_end(alert: &Alert) -> String {
+    match &alert.body {
+        Body::Incident(body) => again(body.follow_up.as_ref()),
+        Body::Unreadable(body) => again(body.follow_up.as_ref()),
+        Body::Digest(body) => and_others(body),
+    }
+}
+
+/// ` (again: 100 calls reached)`.
+pub fn again(follow_up: Option<&FollowUp>) -> String {
+    let Some(cause) = follow_up.and_then(|follow_up| follow_up.causes.first()) else {
+        return String::new();
+    };
+    format!(" (again: {})", shorten(cause, "", LONGEST_CAUSE, "..."))
+}
+
+/// Characters of a cause in a title.
+const LONGEST_CAUSE: usize = 40;
+
+/// `, and 28 more incidents in 3 regions, account 111122223333`.
+fn and_others(body: &DigestBody) -> String {
+    let others = match body.incidents.saturating_sub(1) {
+        0 => return String::new(),
+        1 => "one more incident".to_owned(),
+        others => format!("{others} more incidents"),
+    };
+    let regions = match body.covers.regions.as_slice() {
+        [] => String::new(),
+        [one] => format!(", all in {}", shorten(one, "", LONGEST_PLACE, "...")),
+        several => format!(" in {} regions", several.len()),
+    };
+    let accounts = match body.covers.accounts.as_slice() {
+        [] => String::new(),
+        [one] => format!(", account {}", shorten(one, "", LONGEST_PLACE, "...")),
+        several => format!(", {} accounts", several.len()),
+    };
+    format!(", and {others}{regions}{accounts}")
+}
+
+/// Characters of a region or an account in a title's end; codes and numbers are shorter.
+const LONGEST_PLACE: usize = 30;
+
+/// The title without its end.
+fn title_front(alert: &Alert) -> &str {
+    alert.title.strip_suffix(&title_end(alert)).unwrap_or(&alert.title)
 }
 
 /// The whole alert as plain text for a person: who did what where and whether it worked in the
@@ -47,19 +96,28 @@ pub fn mail(alert: &Alert) -> String {
 
 /// The alert as one SMS.
 pub fn sms(alert: &Alert) -> String {
-    let account = match alert.account.as_str() {
-        "" => String::new(),
-        account => format!(", account {account}"),
+    let account = match (&alert.body, alert.account.as_str()) {
+        // Its title tells the account.
+        (Body::Digest(_), _) | (_, "") => String::new(),
+        (_, account) => format!(", account {account}"),
     };
     let when = match &alert.body {
         Body::Incident(body) => body.first_time.map(|time| format!(", {}", minute(time))),
         _ => None,
     };
-    let behind = format!("{account}{}", when.unwrap_or_default());
-    let front = format!("regionwatch {}: {}", alert.severity.as_str().to_uppercase(), alert.title);
-    let front = gsm(&front, LONGEST_SMS.saturating_sub(behind.chars().count()));
-    gsm(&format!("{front}{behind}"), LONGEST_SMS)
+    let end = format!("{}{account}{}", title_end(alert), when.unwrap_or_default());
+    let severity = alert.severity.as_str().to_uppercase();
+    gsm(&format!("regionwatch {severity}: {}", title_front(alert)), &end, LONGEST_SMS)
 }
+
+/// The alert as a subject.
+pub fn subject(alert: &Alert) -> String {
+    let front = format!("[{}] {}", alert.severity, title_front(alert));
+    text::subject(&front, &title_end(alert), LONGEST_SUBJECT)
+}
+
+/// Characters of a subject; SNS takes fewer than 100.
+const LONGEST_SUBJECT: usize = 99;
 
 fn incident(out: &mut String, alert: &Alert, body: &IncidentBody) -> fmt::Result {
     let who = &body.principal;
@@ -104,7 +162,7 @@ fn incident(out: &mut String, alert: &Alert, body: &IncidentBody) -> fmt::Result
     Ok(())
 }
 
-/// `called ec2:RunInstances 2 times and 3 other calls`.
+/// `called ec2:RunInstances 2 times and 3 other calls`: the gravest call by its name.
 fn did(body: &IncidentBody) -> String {
     let verb = match body.outcome {
         Outcome::Success => "called",
@@ -213,10 +271,20 @@ fn principal(out: &mut String, body: &IncidentBody) -> fmt::Result {
 }
 
 fn digest(out: &mut String, alert: &Alert, body: &DigestBody) -> fmt::Result {
+    writeln!(out, "{}.", alert.title)?;
+    let busiest: Vec<String> = body
+        .by_region
+        .iter()
+        .take(BUSIEST)
+        .map(|at| format!("{} ({})", at.name.trim(), at.count))
+        .collect();
+    let more = if body.by_region.len() > BUSIEST { " and elsewhere" } else { "" };
+    let (calls, severity) = (body.count, alert.severity);
+    let calls = if calls == 1 { "One call".to_owned() } else { format!("{calls} calls in all") };
     writeln!(
         out,
-        "{} more incidents, {} calls, gravest: {}.",
-        body.incidents, body.count, alert.severity
+        "{calls}, most incidents in {}{more}. Severity: {severity}.",
+        busiest.join(", ")
     )?;
     writeln!(out, "They came beyond the number of messages that one invocation may send.")?;
     writeln!(out, "\nBY ACCOUNT AND REGION")?;
@@ -226,6 +294,9 @@ fn digest(out: &mut String, alert: &Alert, body: &DigestBody) -> fmt::Result {
     lines(out, "INCIDENTS", incidents, more)?;
     writeln!(out)
 }
+
+/// Places that the opening of a digest names.
+const BUSIEST: usize = 3;
 
 fn unreadable(out: &mut String, alert: &Alert, body: &UnreadableBody) -> fmt::Result {
     let place = format!("log group {}, account {}", body.log_group, alert.account);

@@ -4,6 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::record::Record;
 
+use super::secrets::{holds_secret_word, is_secret, redacted};
+
 /// Members looked at in one record; more is noise.
 const MOST_MEMBERS: usize = 2000;
 
@@ -23,7 +25,7 @@ pub fn of(record: &Record<'_>, mut found: impl FnMut(&str)) {
         let Ok(value) = serde_json::from_str::<Value>(part.get()) else { continue };
         walk("", &value, &mut left, &mut |key, text| {
             if names_a_resource(key, text) {
-                found(text);
+                redacted(text).iter().for_each(|shown| found(shown));
             }
         });
     }
@@ -64,39 +66,6 @@ fn is_key(key: &str) -> bool {
 
 fn is_value(key: &str) -> bool {
     ends_with_word(key, "value") || ends_with_word(key, "values")
-}
-
-/// Whether a value under `key` must not be shown. The id of a secret is none.
-pub fn is_secret(key: &str) -> bool {
-    holds_secret_word(key) && !is_naming(key)
-}
-
-fn holds_secret_word(key: &str) -> bool {
-    const SECRET: &[&str] = &[
-        "password",
-        "passwd",
-        "passphrase",
-        "passcode",
-        "secret",
-        "token",
-        "userdata",
-        "privatekey",
-        "sharedkey",
-        "apikey",
-        "authkey",
-        "authorization",
-        "keymaterial",
-        "plaintext",
-        "connectionstring",
-        "credential",
-    ];
-    let letters = key.chars().filter(char::is_ascii_alphanumeric);
-    let lower: String = letters.map(|c| c.to_ascii_lowercase()).collect();
-    SECRET.iter().any(|word| lower.contains(word))
-}
-
-fn is_naming(key: &str) -> bool {
-    ["Id", "ID", "Arn", "ARN", "Name"].iter().any(|end| key.ends_with(end)) || key == "name"
 }
 
 /// An ARN, the id in an `...Id` member, or an id as EC2 makes them.

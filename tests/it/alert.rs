@@ -14,6 +14,7 @@ use regionwatch::record::Record;
 use regionwatch::triage::Triage;
 use serde_json::{Value, json};
 
+use crate::digest::digest_of;
 use crate::samples::{names, triaged};
 
 fn now() -> Timestamp {
@@ -86,8 +87,7 @@ fn mails_read_as_they_should() {
 fn a_chat_reads_as_it_should() {
     let policy = Policy::embedded().unwrap();
     let root = triaged("root", &policy);
-    let incidents: Vec<&Incident> = root.incidents.iter().collect();
-    let digest = Alert::digest(&incidents, "request", judge());
+    let digest = digest_of(&root.incidents);
     let region_enabled = messages("region-enabled").remove(0).alert;
     let unreadable = messages("unreadable").remove(1).alert;
     let all = [("region-enabled", region_enabled), ("digest", digest), ("unreadable", unreadable)];
@@ -134,8 +134,7 @@ fn the_contract_is_stable() {
 fn every_kind_of_alert_names_the_policy_that_judged() {
     let unreadable = messages("unreadable").remove(0);
     let root = triaged("root", &Policy::embedded().unwrap());
-    let incidents: Vec<&Incident> = root.incidents.iter().collect();
-    let digest = Message::new(Alert::digest(&incidents, "request", judge()));
+    let digest = Message::new(digest_of(&root.incidents));
     for message in [&messages("root")[0], &unreadable, &digest] {
         let alert: Value = serde_json::from_str(&message.json()).unwrap();
         assert_eq!(alert["policy"], "3f2a9c01d4e5", "{alert}");
@@ -147,7 +146,8 @@ fn every_kind_of_alert_names_the_policy_that_judged() {
         );
     }
     let without = Version { parameter: None, ..judge().clone() };
-    let without = Message::new(Alert::digest(&incidents, "request", &without));
+    let told = [(&root.incidents[0], None)];
+    let without = Message::new(Alert::digest(&told, "request", &without));
     assert!(without.mail().ends_with("\nJudged by policy 3f2a9c01d4e5.\n"), "{}", without.mail());
 }
 
@@ -300,59 +300,88 @@ fn links_go_to_the_partition_and_region_of_the_record() {
     assert_eq!(link("evil.example.com/?", "Management"), None);
 }
 
-#[test]
-fn a_digest_of_thousands_of_incidents_fits() {
-    let many = digest(2000, "");
-    assert!(many["list"].as_array().unwrap().len() > 100, "{many}");
-    let places = many["by_region"].as_array().unwrap();
-    assert_eq!(places.iter().map(|place| place["count"].as_u64().unwrap()).sum::<u64>(), 2000);
-    assert_eq!(digest(300, &"\u{1F600}\\".repeat(150))["incidents"], 300);
-}
-
-/// The digest of so many incidents, with this in every field.
-fn digest(incidents: usize, text: &str) -> Value {
-    let record = |user: usize| {
-        json!({"eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
-            "awsRegion": format!("{user}{text}"), "recipientAccountId": format!("{user}{text}"),
-            "userIdentity": {"arn": format!("arn:{user}"), "type": format!("{user}{text}")}})
-        .to_string()
-    };
-    let incidents: Vec<Incident> = (0..incidents)
-        .map(|user| {
-            let text = record(user);
-            let record = Record::parse(&text).unwrap();
-            let key = IncidentKey::of(&record, "");
-            Incident::new(key, &record, Reason::MutatingCall, Severity::High)
-        })
-        .collect();
-    let incidents: Vec<&Incident> = incidents.iter().collect();
-    let message = Message::new(Alert::digest(&incidents, "request", judge()));
-    assert!(message.size() <= LARGEST, "{}", message.size());
-    assert!(message.alert.truncated);
-    assert_eq!(texts(&message)["sqs"], message.json());
-    serde_json::from_str(&message.json()).unwrap()
+/// Somebody's call in Paris.
+fn call(event_id: usize, source: &str, name: &str) -> Value {
+    json!({"eventSource": format!("{source}.amazonaws.com"), "eventName": name,
+        "awsRegion": "eu-west-3", "eventID": format!("e-{event_id}"),
+        "recipientAccountId": "111122223333", "eventTime": "2026-11-23T11:00:00Z",
+        "userIdentity": {"type": "IAMUser", "userName": "mallory",
+            "arn": "arn:aws:iam::111122223333:user/mallory"}})
 }
 
 #[test]
-fn a_filter_for_any_of_its_incidents_finds_a_digest() {
-    let root = triaged("root", &Policy::embedded().unwrap());
-    let denied = triaged("denied-by-scp", &Policy::embedded().unwrap());
-    let incidents: Vec<&Incident> = root.incidents.iter().chain(&denied.incidents).collect();
-    let message = Message::new(Alert::digest(&incidents, "request", judge()));
-    let attributes: Vec<String> = message
-        .attributes
-        .iter()
-        .map(|a| format!("{} {} {}", a.name, a.data_type, a.value))
-        .collect();
-    let expected = [
-        r#"severity String.Array ["critical","low"]"#,
-        "reason String mutating-call",
-        r#"account String.Array ["111122223333","444455556666"]"#,
-        r#"region String.Array ["ap-northeast-1","eu-north-1"]"#,
-        r#"principal_type String.Array ["AssumedRole","Root"]"#,
-        r#"outcome String.Array ["denied","success"]"#,
+fn the_gravest_call_is_named_before_the_most_frequent() {
+    let mut records: Vec<Value> = (0..40).map(|n| call(n, "ec2", "CreateTags")).collect();
+    records.push(call(40, "cloudtrail", "StopLogging"));
+    let alert = Alert::of_incident(&incident(&records), None, &context());
+    let message = Message::new(alert.clone());
+    let title = "mallory called cloudtrail:StopLogging and 1 more in eu-west-3";
+    assert_eq!(message.subject, format!("[critical] {title}"));
+    let sms = format!("regionwatch CRITICAL: {title}, account 111122223333, 11-23 11:00 UTC");
+    assert_eq!(texts(&message)["sms"], sms);
+    let mail = message.mail();
+    assert!(
+        mail.starts_with("mallory called cloudtrail:StopLogging and 40 other calls in"),
+        "{mail}"
+    );
+    assert!(mail.contains("WHAT\n  1 x cloudtrail:StopLogging\n  40 x ec2:CreateTags\n"), "{mail}");
+    let json: Value = serde_json::from_str(&message.json()).unwrap();
+    assert_eq!(json["calls"][0]["name"], "cloudtrail:StopLogging");
+    assert_eq!(json["events"][0]["id"], "e-40");
+    assert_eq!(json["events"].as_array().unwrap().len(), 20);
+    let chat = chat(&alert);
+    assert_eq!(chat["content"]["title"], format!("CRITICAL: {title}"));
+    let description = chat["content"]["description"].as_str().unwrap();
+    assert!(description.contains("What:\n1 x `cloudtrail:StopLogging`"), "{description}");
+}
+
+#[test]
+fn of_calls_as_grave_the_watched_the_most_frequent_and_the_first_come_first() {
+    let calls = [
+        ("sqs", "CreateQueue"),
+        ("athena", "CreateWorkGroup"),
+        ("ec2", "CreateTags"),
+        ("ec2", "CreateTags"),
+        ("cloudtrail", "UpdateTrail"),
     ];
-    assert_eq!(attributes, expected);
+    let records = calls.iter().enumerate().map(|(n, (source, name))| call(n, source, name));
+    let incident = incident(&records.collect::<Vec<_>>());
+    let names: Vec<&str> = incident.calls_by_gravity().iter().map(|(name, _)| *name).collect();
+    let expected =
+        ["cloudtrail:UpdateTrail", "ec2:CreateTags", "sqs:CreateQueue", "athena:CreateWorkGroup"];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn what_is_told_again_says_so_and_why_wherever_there_is_a_title() {
+    let told = |name: &str, cause: &str| {
+        let incident = incident(&[call(0, "elasticloadbalancing", name)]);
+        let follow_up = FollowUp::new(vec![cause.to_owned()], 0, &BTreeMap::new(), 100);
+        Alert::of_incident(&incident, Some(follow_up), &context())
+    };
+    let alert = told("CreateLoadBalancer", "100 calls reached");
+    let message = Message::new(alert.clone());
+    let end = " in eu-west-3 (again: 100 calls reached)";
+    assert_eq!(
+        message.subject,
+        "[high] mallory called elasticloadbalancing:CreateLoadBalancer in eu-w... (again: 100 calls reached)"
+    );
+    assert!(alert.title.ends_with(end), "{}", alert.title);
+    let sms = texts(&message)["sms"].as_str().unwrap().to_owned();
+    assert!(sms.contains(" (again: 100 calls reached), account 111122223333"), "{sms}");
+    assert!(chat(&alert)["content"]["title"].as_str().unwrap().ends_with(end));
+    let long = told(&"X".repeat(200), &format!("new calls ec2:{}", "Y".repeat(200)));
+    let cause = format!(" (again: new calls ec2:{}...)", "Y".repeat(23));
+    for title in [&long.title, &Message::new(long.clone()).subject] {
+        assert!(title.ends_with(&cause), "{title}");
+    }
+    let title = chat(&long)["content"]["title"].as_str().unwrap().to_owned();
+    assert!(title.ends_with(&cause) && title.chars().count() == 150, "{title}");
+    let unreadable = triaged("unreadable", &Policy::embedded().unwrap()).rejects;
+    let follow_up = FollowUp::new(vec!["10 calls reached".to_owned()], 0, &BTreeMap::new(), 10);
+    let unreadable = Alert::of_rejects(&unreadable, Some(follow_up), &context());
+    let subject = "[medium] 3 unreadable entries in log group trail (again: 10 calls reached)";
+    assert_eq!(Message::new(unreadable).subject, subject);
 }
 
 proptest! {

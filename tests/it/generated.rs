@@ -25,6 +25,8 @@ const WORDS: &[&str] = &[
     "9999-12-30T22:00:00.5Z",
     "two\r\nlines\tand \u{7}bells\u{0}",
     "\u{202E}gnp.exe\u{2066}\u{200B}\u{FEFF}\u{E0041}",
+    "m\u{034F}a\u{115F}t\u{1160}e\u{2800}o\u{3164}\u{FE0F}\u{FFA0}\u{E0100}",
+    "m\u{0301}\u{0302}\u{0303}\u{0304}\u{0305}\u{0306}\u{20DD}\u{1AB0}\u{FE20}ateo",
     "<script>alert(1)</script> <!channel> <https://evil.example|here> <at>all</at>",
     "`code` ``` *bold* _it_ ~s~ **b** __u__ # h | t | &lt;!here&gt; @here \\`\\*",
     "[click](https://evil.example) ![i](http://evil.example/x) www.evil.example https://evil.example",
@@ -158,8 +160,9 @@ fn digests_fit_and_are_harmless() {
     for seed in 0..200 {
         let mut draws = Draws(seed);
         let incidents: Vec<Incident> = (0..=draws.below(12)).map(|_| draws.incident()).collect();
-        let incidents: Vec<&Incident> = incidents.iter().collect();
-        check(seed, Alert::digest(&incidents, "request", judge()));
+        let follow_ups: Vec<_> = incidents.iter().map(|_| draws.follow_up()).collect();
+        let told: Vec<_> = incidents.iter().zip(follow_ups.iter().map(Option::as_ref)).collect();
+        check(seed, Alert::digest(&told, "request", judge()));
     }
 }
 
@@ -200,7 +203,40 @@ const SECRETS: &[&str] = &[
     "api-key",
     "x_api_key",
     "authorization",
+    "DB_PWD",
+    "AdminPwd",
+    "DbPass",
+    "WIFI_PSK",
+    "sessionId",
+    "tokenId",
+    "authTokenId",
+    "externalId",
 ];
+
+/// Texts with a secret in them, for any name and any program. `@` stands for the secret.
+const TELLTALES: &[&str] = &[
+    "password=@",
+    "db_pwd: @",
+    "token=@",
+    "Token = '@'",
+    "Authorization: Bearer @",
+    "authorization:Basic @",
+    "bearer @",
+    "--secret-key @",
+    "api_key%3D@",
+    "to\u{200B}ken=@",
+    "postgres://mateo:@@db.example.com/prod",
+    "https://mateo:x/y@z@@example.com",
+    "https://@@example.com/",
+    "https://b.s3.amazonaws.com/k?X-Amz-Credential=x&X-Amz-Signature=@",
+    "k?X-Amz-Signature=@",
+    r#"{"password": "@"}"#,
+    "sk-@0123456789abcdef",
+    "ghp_@0123456789abcdef",
+];
+
+/// The same for names, which are no JSON.
+const JSON: &[&str] = &[r#"["@"]"#, r#"[["@"]"#, r#"{"Statement": ["@"]}"#, r#" {"a": "@"}"#];
 
 impl Draws {
     /// Parameters, somewhere in which something secret stands.
@@ -248,6 +284,32 @@ fn what_stands_under_a_secret_name_is_in_no_text() {
     }
 }
 
+#[test]
+fn what_looks_secret_is_in_no_text_whatever_it_stands_under() {
+    for seed in 0..2000 {
+        let _seed = Seed(seed);
+        let mut draws = Draws(seed);
+        let names = [TELLTALES, JSON].concat();
+        let [name, id, agent, last] = [&names, &names, TELLTALES, TELLTALES]
+            .map(|choices: &[&str]| draws.of(choices).replacen('@', "hunter", 1));
+        let record = json!({
+            "eventSource": "lambda.amazonaws.com", "eventName": "CreateFunction20150331",
+            "userAgent": format!("aws-cli/2.15.0 {agent} {last}"),
+            "requestParameters": {"functionName": name, "vpcId": "vpc-1", "inner": [{"Name": id}]},
+            "responseElements": {"projectId": id, "roleId": format!("x {last}")},
+        })
+        .to_string();
+        let record = Record::parse(&record).unwrap();
+        let key = IncidentKey::of(&record, "");
+        let incident = Incident::new(key, &record, Reason::MutatingCall, Severity::High);
+        let message =
+            Message::in_formats(Alert::of_incident(&incident, None, &context()), AMAZON_Q);
+        assert!(!message.structure.contains("hunter"), "{}", message.structure);
+        assert!(message.json().contains(r#""vpc-1""#), "{}", message.json());
+        assert!(message.json().contains("aws-cli/2.15.0"), "{}", message.json());
+    }
+}
+
 /// Says which alert it was when a check fails.
 struct Seed(u64);
 
@@ -272,6 +334,7 @@ fn check(seed: u64, alert: Alert) {
         let text = texts[protocol].as_str().unwrap();
         assert!(!text.is_empty());
         assert!(!text.chars().any(is_hidden), "{text:?}");
+        assert_few_marks(text);
     }
     let sms = texts["sms"].as_str().unwrap();
     assert!(sms.len() <= 160 && sms.chars().all(is_basic_gsm), "{sms}");
@@ -308,6 +371,14 @@ fn is_hidden(c: char) -> bool {
     (c.is_control() && c != '\n')
         || matches!(c, '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
             | '\u{FEFF}' | '\u{E0000}'..='\u{E007F}')
+        || "\u{034F}\u{115F}\u{1160}\u{2800}\u{3164}\u{FE0F}\u{FFA0}\u{E0100}".contains(c)
+}
+
+/// Not more than four of the marks that are among the words stand on one letter.
+fn assert_few_marks(text: &str) {
+    let is_mark = |c: char| matches!(c, '\u{0300}'..='\u{036F}' | '\u{1AB0}'..='\u{1ACE}' | '\u{20DD}' | '\u{FE20}');
+    let longest = text.split(|c| !is_mark(c)).map(|marks| marks.chars().count()).max();
+    assert!(longest <= Some(4), "{text:?}");
 }
 
 /// A custom notification, in which nothing but code spans, the rule's block and our own links means

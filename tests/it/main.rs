@@ -14,6 +14,7 @@ mod batches;
 mod cli;
 mod corpus;
 mod differential;
+mod digest;
 mod docs;
 mod e2e;
 mod explain;

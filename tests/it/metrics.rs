@@ -120,6 +120,7 @@ pub fn full() -> Summary {
         messages: 2,
         messages_failed: 1,
         in_short_digest: vec!["0011223344556677".to_owned()],
+        in_short_digest_count: 1001,
         ledger_errors: 5,
         ledger_fault: Some("the ledger failed: down".to_owned()),
         policy: "0123456789ab".to_owned(),
@@ -209,6 +210,18 @@ proptest! {
         prop_assert_eq!(line["error_type"].as_str(), summary.error_type);
         prop_assert_eq!(&line["duration_ms"], summary.duration_ms);
     }
+}
+
+#[test]
+fn a_flood_keeps_the_line_short_and_is_counted_whole() {
+    let ids: Vec<String> = (0..12_000).map(|n| format!("{n:032x}")).collect();
+    let mut summary = Summary::default();
+    summary.told_in_short(ids.iter().map(String::as_str));
+    let (line, _) = lines(&summary);
+    assert_eq!(line["in_short_digest_count"], 12_000);
+    assert_eq!(line["in_short_digest"].as_array().unwrap().len(), 1000);
+    assert_eq!(line["in_short_digest"][999], ids[999].as_str());
+    assert!(line.to_string().len() < 40_000);
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use jsonschema::Validator;
-use regionwatch::alert::{Alert, Incident, Message, VERSION};
+use regionwatch::alert::{Message, VERSION};
 use regionwatch::policy::Policy;
 use serde_json::{Map, Value, json};
 
-use crate::alert::{judge, messages};
+use crate::alert::messages;
+use crate::digest::digest_of;
 use crate::samples::{names, triaged};
 
 fn schema() -> Value {
@@ -40,8 +41,7 @@ pub fn assert_valid(alert: &Value) {
 /// An alert of each kind.
 fn one_of_each_kind() -> [Value; 3] {
     let root = triaged("root", &Policy::embedded().unwrap());
-    let incidents: Vec<&Incident> = root.incidents.iter().collect();
-    let digest = Message::new(Alert::digest(&incidents, "request", judge()));
+    let digest = Message::new(digest_of(&root.incidents));
     [messages("sensitive-read").remove(0), digest, messages("unreadable").remove(1)]
         .map(|message| serde_json::from_str(&message.json()).unwrap())
 }
