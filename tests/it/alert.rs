@@ -154,7 +154,7 @@ fn every_kind_of_alert_names_the_policy_that_judged() {
 #[test]
 fn what_a_policy_calls_an_account_leaves_the_message_as_it_must_be() {
     let root = triaged("root", &Policy::embedded().unwrap());
-    for name in [format!("pro\u{202E}d"), "p".repeat(LARGEST)] {
+    for name in ["pro\u{202E}d".to_owned(), "p".repeat(LARGEST)] {
         let context = Context { account_name: Some(&name), ..context() };
         let message = Message::new(Alert::of_incident(&root.incidents[0], None, &context));
         assert!(!message.structure.contains('\u{202E}'), "{}", message.structure);
