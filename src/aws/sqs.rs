@@ -207,7 +207,7 @@ impl SqsMessages {
     /// Shows again what was received and not deleted.
     ///
     /// # Errors
-    /// Some of it comes into sight by itself, within [`HIDDEN`] seconds.
+    /// Some of it comes into sight by itself, within two minutes.
     pub async fn release(&mut self) -> Result<(), DestinationError> {
         let receipts: Vec<String> = self.hidden.drain().map(|(_, receipt)| receipt).collect();
         let (mut failed, mut first) = (0, None);
