@@ -177,7 +177,12 @@ const PARAMETERS: [Row; 27] = [
     ("FilterPattern", "{ $.readOnly IS FALSE }", "SubscriptionFilter", "\u{fc}"),
     ("ApprovedRegions", "eu-*", "Policy UnapprovedCallsFilter", "*"),
     ("MetricFilterAlarm", "true", "UnapprovedCallsAlarm UnapprovedCallsFilter", "on"),
-    ("PolicyParameter", "/security/regions", "Function FunctionRole Policy PolicyAlarm", "name:3"),
+    (
+        "PolicyParameter",
+        "/security/regions",
+        "Function FunctionRole Policy PolicyAlarm UndeliveredAlarm",
+        "name:3",
+    ),
     ("PolicyTtlSeconds", "0", "Function", "86401"),
     ("Shadow", "true", "Function", "True"),
     ("AlertEmail", "you@example.com", "EmailSubscription", "you"),
