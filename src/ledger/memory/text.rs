@@ -57,7 +57,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ledger::{Decision, MOST_CALL_BYTES, MOST_PAYLOADS, Sighting};
+    use crate::ledger::memory::{MOST_CALL_BYTES, MOST_PAYLOADS};
+    use crate::ledger::{Decision, Sighting};
     use crate::policy::Severity;
 
     /// Sightings that are told or not, with names of any characters.
