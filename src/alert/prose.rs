@@ -216,10 +216,12 @@ fn follow_up_in_words(follow_up: &FollowUp) -> String {
         0 => text.push('.'),
         held => {
             let which = held_calls(&follow_up.held_calls);
-            text.push_str(&format!("; {held} calls in between were counted and not told{which}."));
+            let calls = if held == 1 { "call in between was" } else { "calls in between were" };
+            text.push_str(&format!("; {held} {calls} counted and not told{which}."));
         }
     }
-    text.push_str(&format!(" {} calls so far.", follow_up.total));
+    let calls = if follow_up.total == 1 { "call" } else { "calls" };
+    text.push_str(&format!(" {} {calls} so far.", follow_up.total));
     text
 }
 

@@ -266,13 +266,19 @@ fn a_star_in_a_name_does_not_widen_the_exemption() {
 #[test]
 fn a_follow_up_says_what_is_new_and_what_was_held() {
     let root = triaged("root", &Policy::embedded().unwrap());
-    let third_line = |held_calls: &[(&str, u64)]| {
+    let line_of = |held: u64, held_calls: &[(&str, u64)], total| {
         let causes = vec!["new calls ec2:StopInstances".to_owned()];
         let held_calls = held_calls.iter().map(|(name, count)| ((*name).to_owned(), *count));
-        let follow_up = FollowUp::new(causes, 7, &held_calls.collect(), 20);
+        let follow_up = FollowUp::new(causes, held, &held_calls.collect(), total);
         let alert = Alert::of_incident(&root.incidents[0], Some(follow_up), &context());
         Message::new(alert).mail().lines().nth(2).unwrap().to_owned()
     };
+    let third_line = |held_calls: &[(&str, u64)]| line_of(7, held_calls, 20);
+    let one = line_of(1, &[("a:B", 1)], 1);
+    assert!(
+        one.ends_with("; 1 call in between was counted and not told: 1 x a:B. 1 call so far."),
+        "{one}"
+    );
     let told = "Seen before; told now for: new calls ec2:StopInstances; 7 calls in between were \
                 counted and not told: 4 x ec2:CreateTags, 3 x ec2:CopyImage. 20 calls so far.";
     assert_eq!(third_line(&[("ec2:CopyImage", 3), ("ec2:CreateTags", 4)]), told);

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use walkdir::WalkDir;
+
 fn source() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
@@ -18,8 +20,11 @@ fn rooms() -> Vec<String> {
 /// anywhere.
 fn code(room: &str) -> String {
     let mut files = vec![source().join(room).with_extension("rs")];
-    if let Ok(inner) = fs::read_dir(source().join(room)) {
-        files.extend(inner.map(|entry| entry.unwrap().path()));
+    if source().join(room).is_dir() {
+        let inner = WalkDir::new(source().join(room)).into_iter().map(Result::unwrap);
+        files.extend(
+            inner.filter(|entry| entry.file_type().is_file()).map(|entry| entry.into_path()),
+        );
     }
     let code = files.iter().map(|file| {
         let text = fs::read_to_string(file).unwrap();
