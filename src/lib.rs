@@ -11,6 +11,8 @@
 
 pub mod inflate;
 
+pub mod blocks;
+
 pub mod frame;
 
 pub mod envelope;

@@ -4,6 +4,10 @@
 //! call: passwords end up in environments, in names, in user agents. In doubt nothing is shown, for
 //! an alert goes to more people than the trail does.
 
+use std::sync::LazyLock;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+
 use super::text::clean;
 
 /// Whether a value under `key` must not be shown. The id of a secret is none.
@@ -13,8 +17,15 @@ pub fn is_secret(key: &str) -> bool {
 
 /// Whether `name` is that of a secret: `DB_PASSWORD`, `AdminPwd`, `x-auth-token`.
 pub fn holds_secret_word(name: &str) -> bool {
-    /// Wherever in the name.
-    const PARTS: &[&str] = &[
+    let letters: Vec<u8> = name.bytes().filter(u8::is_ascii_alphanumeric).collect();
+    // Without the search there is no telling, and nothing is shown.
+    PARTS.as_ref().is_none_or(|parts| parts.is_match(&letters))
+        || words(name).any(|word| WORDS.iter().any(|secret| word.eq_ignore_ascii_case(secret)))
+}
+
+/// Wherever in the letters of the name.
+static PARTS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| {
+    let parts = [
         "password",
         "passwd",
         "passphrase",
@@ -37,16 +48,14 @@ pub fn holds_secret_word(name: &str) -> bool {
         "sessionid",
         "externalid",
     ];
-    /// As a word of the name: in others they stand for something else (`compass`, `creditor`).
-    const WORDS: &[&str] = &[
-        "auth", "bearer", "cookie", "cred", "creds", "jwt", "otp", "pass", "pin", "psk", "pw",
-        "sig",
-    ];
-    let letters = name.chars().filter(char::is_ascii_alphanumeric);
-    let lower: String = letters.map(|c| c.to_ascii_lowercase()).collect();
-    PARTS.iter().any(|part| lower.contains(part))
-        || words(name).any(|word| WORDS.iter().any(|secret| word.eq_ignore_ascii_case(secret)))
-}
+    // Names are short, so that it must be made fast, too.
+    let kind = Some(AhoCorasickKind::ContiguousNFA);
+    AhoCorasick::builder().kind(kind).ascii_case_insensitive(true).build(parts).ok()
+});
+
+/// As a word of the name: in others they stand for something else (`compass`, `creditor`).
+const WORDS: &[&str] =
+    &["auth", "bearer", "cookie", "cred", "creds", "jwt", "otp", "pass", "pin", "psk", "pw", "sig"];
 
 /// The words of `DB_PWD`, `AdminPwd`, `db-pass2`.
 fn words(name: &str) -> impl Iterator<Item = &str> {

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::LARGEST_ENTRY;
+use crate::blocks::{digits, find};
 
 /// An entry as it stands in its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,12 +88,28 @@ impl<'a> RawEntry<'a> {
     ///
     /// # Errors
     /// It has no message that is a string, is no JSON object, is not UTF-8, or is larger than
-    /// [`LARGEST_ENTRY`].
+    /// [`LARGEST_ENTRY`]. In an entry of which [`RawEntry::message`] is known, what is escaped may
+    /// still be no text.
     pub fn read(&self) -> Result<LogEntry<'a>, Reject> {
+        if let Some(entry) = self.read_at_a_glance() {
+            return Ok(entry);
+        }
         match self.0 {
             Held::Whole { text, .. } => LogEntry::parse(text),
             Held::Head(head) => Err(oversize(head)),
         }
+    }
+
+    /// An entry whose message is known: there is nothing else in it but digits.
+    fn read_at_a_glance(&self) -> Option<LogEntry<'a>> {
+        let message = self.message()?;
+        let Held::Whole { text, message: Some(Message { start, .. }) } = self.0 else {
+            return None;
+        };
+        let head = std::str::from_utf8(text.get(..start)?).ok()?;
+        let mut numbers = head.split(|c: char| !c.is_ascii_digit()).filter(|text| !text.is_empty());
+        let (id, timestamp) = (numbers.next()?, numbers.next()?);
+        Some(LogEntry { id: id.into(), timestamp: timestamp.parse().ok(), message })
     }
 }
 
@@ -142,7 +158,7 @@ impl<'a> Escaped<'a> {
     /// The text, where there are escapes, and only of quotes and backslashes: such are messages.
     fn unescape_plainly(self) -> Option<String> {
         let mut rest = self.inside();
-        let mut at = memchr(b'\\', rest)?;
+        let mut at = find(b'\\', rest)?;
         let mut text = Vec::with_capacity(rest.len());
         loop {
             let (before, escape) = rest.split_at_checked(at)?;
@@ -154,7 +170,7 @@ impl<'a> Escaped<'a> {
             text.extend_from_slice(before);
             text.push(*escaped);
             rest = behind;
-            let Some(next) = memchr(b'\\', rest) else { break };
+            let Some(next) = find(b'\\', rest) else { break };
             at = next;
         }
         text.extend_from_slice(rest);
@@ -194,14 +210,12 @@ fn behind_head(start: &[u8]) -> Option<&[u8]> {
 /// What follows an id, which is digits: CloudWatch Logs puts them in quotes, others do not.
 fn behind_id(text: &[u8]) -> Option<&[u8]> {
     let Some(quoted) = text.strip_prefix(b"\"") else { return behind_number(text) };
-    let (id, behind) = quoted.split_at_checked(memchr(b'"', quoted)?)?;
-    let is_digits = id.iter().fold(true, |digits, b| digits & b.is_ascii_digit());
-    behind.strip_prefix(b"\"").filter(|_| is_digits)
+    quoted.get(digits(quoted)..)?.strip_prefix(b"\"")
 }
 
 /// What follows a number of one or more digits, the first of which is not 0.
 fn behind_number(text: &[u8]) -> Option<&[u8]> {
-    let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
+    let digits = digits(text);
     text.get(digits..).filter(|_| digits > 0 && !text.starts_with(b"0"))
 }
 

@@ -1,9 +1,10 @@
 //! Where a string ends, found fast: nearly all of a batch stands inside the messages of its entries.
 //!
-//! Blocks of bytes are looked at as a whole, in a loop that the compiler makes vectors of. Only a
-//! small block in which the string may end is gone through byte by byte.
+//! Sixty-four bytes are looked at as one word. Most words are plain, which takes a look at each byte
+//! and the one before it. Of the others, a bit for each byte says what it is and whether it is
+//! escaped.
 
-use memchr::memchr2;
+use crate::blocks::{BLOCK, Block, all, block};
 
 /// How far a search came.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,48 +28,18 @@ pub(super) enum End {
     None { escaped: bool },
 }
 
-/// Most of a long string is passed in blocks of this size.
-const LARGE: usize = 64;
-
-/// The end of a long string is searched in blocks of this size.
-const SMALL: usize = 16;
-
-/// Keys and most values are shorter.
-const SHORT: usize = 64;
+/// As many bytes as a number has bits.
+const WORD: usize = 64;
 
 /// Searches the inside of a string for its end. `escaped`: a backslash stands before the bytes.
 pub(super) fn search(bytes: &[u8], escaped: bool) -> Searched {
-    if !escaped && let Some(passed) = short(bytes) {
-        return Searched { passed, ascii: true, end: End::Quote };
-    }
     let mut walk = Walk { bytes, at: 0, escaped, ascii: true };
-    // Leaps look at the two bytes before them.
-    let mut steps = 2;
     loop {
-        if let Some(end) = walk.step_by_step(steps) {
+        if let Some(end) = walk.word() {
             return Searched { passed: walk.at, ascii: walk.ascii, end };
         }
-        let start = walk.at;
-        walk.leap::<LARGE>();
-        walk.leap::<SMALL>();
-        walk.landed(start);
-        steps = SMALL;
+        walk.plain_words();
     }
-}
-
-/// The length of a short string of ASCII without escapes.
-fn short(bytes: &[u8]) -> Option<usize> {
-    let start = bytes.get(..SHORT).unwrap_or(bytes);
-    let at = memchr2(b'"', b'\\', start)?;
-    let (text, end) = start.split_at_checked(at)?;
-    let odd = text.iter().fold(false, |found, byte| found | is_odd(*byte));
-    (end.starts_with(b"\"") && !odd).then_some(at)
-}
-
-/// Control characters, and what is no ASCII: in one comparison, for as signed numbers they are
-/// less than a space.
-fn is_odd(byte: u8) -> bool {
-    byte.cast_signed() < b' '.cast_signed()
 }
 
 struct Walk<'b> {
@@ -80,66 +51,118 @@ struct Walk<'b> {
 }
 
 impl Walk<'_> {
-    /// Goes through some bytes; `None` where the string does not end in them.
-    fn step_by_step(&mut self, bytes: usize) -> Option<End> {
+    /// Goes through one word; `None` where the string does not end in it.
+    fn word(&mut self) -> Option<End> {
         let ahead = self.bytes.get(self.at..).unwrap_or_default();
-        for &byte in ahead.iter().take(bytes) {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'"' => return Some(End::Quote),
-                b'\\' => self.escaped = true,
-                0..=0x1F => return Some(End::Control),
-                _ => {}
-            }
-            self.ascii &= byte.is_ascii();
-            self.at += 1;
-        }
-        (ahead.len() <= bytes).then_some(End::None { escaped: self.escaped })
+        let Some(bytes) = ahead.first_chunk() else { return Some(self.last_word(ahead)) };
+        let word = Word::of(bytes, self.escaped);
+        let end = word.end();
+        self.pass(&word, end.as_ref().map_or(WORD, |(passed, _)| *passed));
+        end.map(|(_, end)| end)
     }
 
-    /// Passes the blocks of ASCII in which the string cannot end. Some bytes were gone through before.
-    fn leap<const BLOCK: usize>(&mut self) {
-        while let Some(ahead) = self.bytes.get(self.at - 2..self.at + BLOCK)
-            && let Some(two_before) = ahead.first_chunk()
-            && let Some(one_before) = ahead.get(1..).and_then(<[u8]>::first_chunk)
-            && let Some(block) = ahead.last_chunk()
-            && !may_end::<BLOCK>(block, one_before, two_before)
+    /// Goes through fewer bytes than a word has.
+    fn last_word(&mut self, bytes: &[u8]) -> End {
+        let mut padded = [b' '; WORD];
+        padded.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        let word = Word::of(&padded, self.escaped);
+        let end = word.end();
+        self.pass(&word, end.as_ref().map_or(bytes.len(), |(passed, _)| *passed));
+        end.map_or(End::None { escaped: self.escaped }, |(_, end)| end)
+    }
+
+    fn pass(&mut self, word: &Word, bytes: usize) {
+        self.at += bytes;
+        self.escaped =
+            if bytes == WORD { word.escapes_next } else { word.escaped >> bytes & 1 == 1 };
+        self.ascii &= word.beyond_ascii.trailing_zeros() as usize >= bytes;
+    }
+
+    /// Passes the words that are plain.
+    fn plain_words(&mut self) {
+        let Some(mut before) = self.at.checked_sub(1) else { return };
+        if self.escaped != (self.bytes.get(before) == Some(&b'\\')) {
+            return;
+        }
+        while let Some(ahead) = self.bytes.get(before..).and_then(<[u8]>::first_chunk)
+            && is_plain(ahead)
         {
-            self.at += BLOCK;
+            before += WORD;
         }
-    }
-
-    /// Notes whether the byte behind leaps from `start` is escaped.
-    fn landed(&mut self, start: usize) {
-        if self.at > start {
-            self.escaped = self.is_behind_backslash(start);
-        }
-    }
-
-    /// Whether an odd number of backslashes stands before this place. Where they reach back to
-    /// `start`, those before it may have been used up, and it is known whether the byte there is
-    /// escaped.
-    fn is_behind_backslash(&self, start: usize) -> bool {
-        let leapt = self.bytes.get(start..self.at).unwrap_or_default();
-        let backslashes = leapt.iter().rev().take_while(|b| **b == b'\\').count();
-        let odd = backslashes % 2 == 1;
-        if backslashes == leapt.len() { odd != self.escaped } else { odd }
+        self.at = before + 1;
+        self.escaped = self.bytes.get(before) == Some(&b'\\');
     }
 }
 
-/// Whether the string may end in a block, or holds more than ASCII: a quote that has no backslash
-/// before it, or two, or an odd byte.
-fn may_end<const BLOCK: usize>(
-    block: &[u8; BLOCK],
-    one_before: &[u8; BLOCK],
-    two_before: &[u8; BLOCK],
-) -> bool {
-    let mut ends = 0;
-    for ((&byte, &first), &second) in block.iter().zip(one_before).zip(two_before) {
-        let escaped = u8::from(first == b'\\') & u8::from(second != b'\\');
-        ends |= u8::from(byte == b'"') & (escaped ^ 1) | u8::from(is_odd(byte));
+/// Whether a word is ASCII, and each backslash in it and before it escapes a byte that is none:
+/// then the string does not end in it.
+fn is_plain(before_and_word: &[u8; WORD + 1]) -> bool {
+    let (before, _) = before_and_word.as_chunks();
+    let (word, _) = before_and_word.split_at(1).1.as_chunks();
+    let doubts = word.iter().zip(before).map(|(word, before)| {
+        let (word, before) = (block(word), block(before));
+        // Behind a backslash another is one to doubt, and elsewhere a quote is.
+        let escaped = before.simd_eq(all(b'\\'));
+        let doubt = (escaped & all(b'\\' - b'"')) + all(b'"');
+        word.simd_eq(doubt) | odd(word)
+    });
+    doubts.fold(Block::ZERO, |all, block| all | block).to_bitmask() == 0
+}
+
+/// Control characters, and what is no ASCII: as signed numbers both are less than a space.
+fn odd(block: Block) -> Block {
+    block.simd_lt(all(b' '))
+}
+
+/// What stands in a word: a bit for each byte, the first byte's the lowest.
+struct Word {
+    quotes: u64,
+    controls: u64,
+    beyond_ascii: u64,
+    escaped: u64,
+    /// Whether the byte behind the word is escaped.
+    escapes_next: bool,
+}
+
+impl Word {
+    /// `escaped`: whether the first byte is.
+    fn of(bytes: &[u8; WORD], escaped: bool) -> Self {
+        let odd = bits(bytes, odd);
+        let beyond_ascii = bits(bytes, |block| block);
+        let backslashes = bits(bytes, |block| block.simd_eq(all(b'\\')));
+        let (escaped, escapes_next) = escaped_by(backslashes, escaped);
+        let quotes = bits(bytes, |block| block.simd_eq(all(b'"')));
+        Word { quotes, controls: odd ^ beyond_ascii, beyond_ascii, escaped, escapes_next }
     }
-    ends != 0
+
+    /// Before which byte the string ends and how, where it does.
+    fn end(&self) -> Option<(usize, End)> {
+        let ends = (self.quotes | self.controls) & !self.escaped;
+        let first = ends & ends.wrapping_neg();
+        let end = if self.quotes & first == 0 { End::Control } else { End::Quote };
+        (ends != 0).then_some((first.trailing_zeros() as usize, end))
+    }
+}
+
+/// The signs of what becomes of the bytes.
+fn bits(bytes: &[u8; WORD], of: fn(Block) -> Block) -> u64 {
+    let (blocks, _) = bytes.as_chunks::<BLOCK>();
+    let bits = blocks.iter().rev().map(|bytes| u64::from(of(block(bytes)).to_bitmask()));
+    bits.fold(0, |word, bits| word << BLOCK | bits)
+}
+
+/// Which bytes are escaped, and whether the one behind them is. Of a run of backslashes every second
+/// one is escaped, and so is what stands behind the run where their number is odd.
+fn escaped_by(backslashes: u64, first_is_escaped: bool) -> (u64, bool) {
+    const ODD: u64 = 0xAAAA_AAAA_AAAA_AAAA;
+    let first = u64::from(first_is_escaped);
+    // An escaped backslash begins no run.
+    let backslashes = backslashes & !first;
+    let behind = backslashes << 1;
+    // The difference carries through each run, and flips every second bit of it: which ones, the
+    // place of its first decides.
+    let escaping = ((behind | ODD).wrapping_sub(backslashes) ^ ODD) & backslashes;
+    (escaping << 1 | first, escaping >> 63 == 1)
 }
 
 #[cfg(test)]

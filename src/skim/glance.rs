@@ -183,20 +183,57 @@ fn read_flag(walk: &mut Walk<'_>) -> Result<Option<bool>, Odd> {
 
 /// A value that begins with one that was passed over before *is* that one.
 fn pass_over_identity(walk: &mut Walk<'_>, identities: &mut Identities) -> Result<(), Odd> {
+    pass_over_known(walk, identities, |walk, identities| {
+        pass_over_member(b"sessionContext", walk, |walk| {
+            // Many sessions share a role.
+            pass_over_member(b"sessionIssuer", walk, |walk| {
+                pass_over_known(walk, identities, |walk, _| walk.pass_over())
+            })
+        })
+    })
+}
+
+/// Passes over a value by what is known of it, or else as it is told.
+fn pass_over_known<'m>(
+    walk: &mut Walk<'m>,
+    identities: &mut Identities,
+    pass_over: impl FnOnce(&mut Walk<'m>, &mut Identities) -> Result<(), Odd>,
+) -> Result<(), Odd> {
     // Short ones are passed over as fast, and others told apart by what stands here: the names of
     // the role and of its session.
-    let Some(telling) = walk.ahead(64..192) else { return walk.pass_over() };
-    let place = place(telling);
-    if let Some((known, ())) = identities.at(place)
+    let place = walk.ahead(64..192).map(place);
+    if let Some(place) = place
+        && let Some((known, ())) = identities.at(place)
         && walk.take_known(known)
     {
         return Ok(());
     }
     let start = *walk;
-    walk.pass_over()?;
+    pass_over(walk, identities)?;
     let passed = start.up_to(walk);
-    if passed.len() >= 192 {
+    if let Some(place) = place.filter(|_| passed.len() >= 192) {
         identities.keep(place, passed, ());
+    }
+    Ok(())
+}
+
+/// Passes over a value; where it is an object, over one of its members as it is told.
+fn pass_over_member<'m>(
+    member: &[u8],
+    walk: &mut Walk<'m>,
+    mut pass_over: impl FnMut(&mut Walk<'m>) -> Result<(), Odd>,
+) -> Result<(), Odd> {
+    if !walk.is_at_object() {
+        return walk.pass_over();
+    }
+    let mut next = walk.enter()?;
+    while let Some(key) = next {
+        if key == member {
+            pass_over(walk)?
+        } else {
+            walk.pass_over()?
+        }
+        next = walk.next_key()?;
     }
     Ok(())
 }

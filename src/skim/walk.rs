@@ -6,8 +6,7 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
-
+use crate::blocks::find;
 use crate::envelope::Escaped;
 
 /// A place in the text.
@@ -53,6 +52,11 @@ impl<'m> Walk<'m> {
         let behind = self.rest.strip_prefix(text);
         self.rest = behind.unwrap_or(self.rest);
         behind.is_some()
+    }
+
+    /// Whether an object comes next.
+    pub(super) fn is_at_object(&self) -> bool {
+        self.rest.starts_with(b"{")
     }
 
     /// Enters an object: its first key, the colon taken; `None` where it is empty.
@@ -116,8 +120,8 @@ impl<'m> Walk<'m> {
                 self.take(b"{")?;
                 if !self.take_if(b"}") {
                     open.open(Bracket::Object)?;
-                    self.pass_over_key(QUOTE)?;
-                    return Ok(false);
+                    self.take(QUOTE)?;
+                    return self.pass_over_members();
                 }
             }
             b'[' => {
@@ -141,7 +145,10 @@ impl<'m> Walk<'m> {
         while let Some(bracket) = open.innermost() {
             match (bracket, self.rest.first()) {
                 (Bracket::Object, Some(b',')) => {
-                    self.pass_over_key(br#",\""#)?;
+                    self.take(br#",\""#)?;
+                    if self.pass_over_members()? {
+                        continue;
+                    }
                     return Ok(false);
                 }
                 (Bracket::Array, Some(b',')) => {
@@ -157,14 +164,24 @@ impl<'m> Walk<'m> {
         Ok(true)
     }
 
-    fn pass_over_key<const N: usize>(&mut self, start: &[u8; N]) -> Result<(), Odd> {
-        self.take(start)?;
-        self.pass_over_string_to(br#"\":"#)
+    /// Behind the quote of a key: passes over members as long as their values are strings, which most
+    /// are, and is `true`; or up to the value of one that is none.
+    fn pass_over_members(&mut self) -> Result<bool, Odd> {
+        loop {
+            self.pass_over_string_to(br#"\":"#)?;
+            if !self.take_if(QUOTE) {
+                return Ok(false);
+            }
+            self.pass_over_string_to(QUOTE)?;
+            if !self.take_if(br#",\""#) {
+                return Ok(true);
+            }
+        }
     }
 
     /// The rest of a string without escapes; its `end` is taken, too.
     fn plain_string_to<const N: usize>(&mut self, end: &[u8; N]) -> Result<&'m [u8], Odd> {
-        let length = memchr(b'\\', self.rest).ok_or(Odd)?;
+        let length = find(b'\\', self.rest).ok_or(Odd)?;
         let (text, behind) = self.rest.split_at_checked(length).ok_or(Odd)?;
         self.rest = behind;
         self.take(end)?;
@@ -173,7 +190,7 @@ impl<'m> Walk<'m> {
 
     fn pass_over_string_to<const N: usize>(&mut self, end: &[u8; N]) -> Result<(), Odd> {
         loop {
-            let escape = memchr(b'\\', self.rest).ok_or(Odd)?;
+            let escape = find(b'\\', self.rest).ok_or(Odd)?;
             self.rest = self.rest.get(escape..).ok_or(Odd)?;
             if self.take_if(end) {
                 return Ok(());
