@@ -17,6 +17,8 @@ mod glance;
 mod memory;
 mod walk;
 
+use std::ops::Range;
+
 use crate::envelope::Escaped;
 use crate::policy::{Foresight, Policy, Reason, Unforeseen};
 
@@ -32,11 +34,19 @@ pub struct Skimmer<'p> {
     needed: Fields,
     /// Its answers, where it needs no more than [`Fields::CALL`].
     answers: Memory<Answer>,
+    /// How records begin, up to the value of `userIdentity`.
+    beginnings: Memory<()>,
     identities: Identities,
 }
 
 /// Questions 1 to 3, answered ahead.
 type Answer = Result<Option<Reason>, Unforeseen>;
+
+/// What tells a beginning apart: the version of the record.
+const BEGINNING: Range<usize> = 16..24;
+
+/// What tells a call apart, behind the key of `eventSource`: all but the region, of which there are few.
+const CALL: Range<usize> = 0..64;
 
 /// What skimming a record came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +68,13 @@ impl<'p> Skimmer<'p> {
         if foresight.needs_account() {
             needed = needed.and(Fields::IDENTITY).and(Fields::ACCOUNT);
         }
-        Skimmer { foresight, needed, answers: Memory::default(), identities: Memory::default() }
+        Skimmer {
+            foresight,
+            needed,
+            answers: Memory::default(),
+            beginnings: Memory::default(),
+            identities: Memory::default(),
+        }
     }
 
     /// Skims one message. `batch_owner` is the account that owns the log group.
@@ -80,8 +96,13 @@ impl<'p> Skimmer<'p> {
     fn reason(&mut self, walk: &mut Walk<'_>, batch_owner: &str) -> Result<Reason, Unsure> {
         let mut glance = Glance::default();
         let mut open = true;
-        let mut next = walk.enter()?;
+        let mut next = self.enter(walk)?;
         while let Some(key) = next {
+            if glance.may_begin_call(key)
+                && let Some(reason) = self.take_known_call(walk)?
+            {
+                return Ok(reason);
+            }
             glance.read_field(key, walk, &mut self.identities)?;
             if open && glance.has_all(self.needed) {
                 if let Some(reason) = self.by_region(&glance, batch_owner)? {
@@ -95,6 +116,41 @@ impl<'p> Skimmer<'p> {
         Ok(self.foresight.by_all(&glance.record()?, batch_owner)?)
     }
 
+    /// Enters the record: its first key, or `userIdentity` where only fields that nobody reads stand
+    /// before it.
+    fn enter<'m>(&mut self, walk: &mut Walk<'m>) -> Result<Option<&'m [u8]>, Odd> {
+        const IDENTITY: &[u8] = b"userIdentity";
+        let place = walk.ahead(BEGINNING).map(place);
+        if let Some(place) = place
+            && self.beginnings.at(place, |known| walk.take_known(known)).is_some()
+        {
+            return Ok(Some(IDENTITY));
+        }
+        let start = *walk;
+        let first = walk.enter()?;
+        if first != Some(b"eventVersion") {
+            return Ok(first);
+        }
+        walk.pass_over()?;
+        let second = walk.next_key()?;
+        if let Some(place) = place.filter(|_| second == Some(IDENTITY)) {
+            self.beginnings.keep(place, start.up_to(walk), ());
+        }
+        Ok(second)
+    }
+
+    /// Takes a call that came before, up to its region, where it is ignored for that.
+    fn take_known_call(&self, walk: &mut Walk<'_>) -> Result<Option<Reason>, Unforeseen> {
+        let start = *walk;
+        let Some(place) = walk.ahead(CALL).map(place) else { return Ok(None) };
+        let answer = self.answers.at(place, |known| walk.take_known(known));
+        let reason = answer.cloned().transpose()?.flatten();
+        if reason.is_none() {
+            *walk = start;
+        }
+        Ok(reason)
+    }
+
     fn by_region(
         &mut self,
         glance: &Glance<'_>,
@@ -103,15 +159,16 @@ impl<'p> Skimmer<'p> {
         if self.needed != Fields::CALL {
             return Ok(self.foresight.by_region(&glance.record()?, batch_owner)?);
         }
-        let call = glance.call();
-        let place = place(call);
-        if let Some((known, answer)) = self.answers.at(place)
-            && known == call
+        let place = glance.call().and_then(|call| Some((call, place(call.get(CALL)?))));
+        if let Some((call, place)) = place
+            && let Some(answer) = self.answers.at(place, |known| known == call)
         {
             return Ok(answer.clone()?);
         }
         let answer = self.foresight.by_region(&glance.call_record()?, batch_owner);
-        self.answers.keep(place, call, answer.clone());
+        if let Some((call, place)) = place {
+            self.answers.keep(place, call, answer.clone());
+        }
         Ok(answer?)
     }
 }

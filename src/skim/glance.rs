@@ -19,8 +19,8 @@ pub(super) struct Glance<'m> {
     category: Option<&'m [u8]>,
     read_only: Option<bool>,
     identity: Option<Walk<'m>>,
-    /// Behind the key of the first field of [`Fields::CALL`].
-    call_start: Option<Walk<'m>>,
+    /// Behind the key of the first field of [`Fields::CALL`], and what was seen before.
+    call_start: Option<(Walk<'m>, Fields)>,
     call: &'m [u8],
 }
 
@@ -72,10 +72,17 @@ impl<'m> Glance<'m> {
         self.seen.has_all(fields)
     }
 
-    /// The text from the value of the first field of [`Fields::CALL`] to that of the last, once all
-    /// were read. Two keys stand in it, so that it tells which is the first.
-    pub(super) fn call(&self) -> &'m [u8] {
-        self.call
+    /// Whether [`Glance::call`] may begin with the value behind this key.
+    pub(super) fn may_begin_call(&self, key: &[u8]) -> bool {
+        self.call_start.is_none() && key == b"eventSource"
+    }
+
+    /// The text from the value of the first field of [`Fields::CALL`] to that of the last, where all
+    /// were read, and none that anybody reads besides. Two keys stand in it, so that it tells which
+    /// is the first.
+    pub(super) fn call(&self) -> Option<&'m [u8]> {
+        let (_, before) = self.call_start?;
+        (self.seen == before.and(Fields::CALL)).then_some(self.call)
     }
 
     /// Reads the field behind this key, or passes over it.
@@ -119,7 +126,7 @@ impl<'m> Glance<'m> {
     }
 
     fn read_call(&mut self, field: Fields, walk: &mut Walk<'m>) -> Result<Fields, Odd> {
-        let start = *self.call_start.get_or_insert(*walk);
+        let (start, _) = *self.call_start.get_or_insert((*walk, self.seen));
         let text = walk.text()?;
         match field {
             Fields::SOURCE => self.source = text,
@@ -203,8 +210,7 @@ fn pass_over_known<'m>(
     // the role and of its session.
     let place = walk.ahead(64..192).map(place);
     if let Some(place) = place
-        && let Some((known, ())) = identities.at(place)
-        && walk.take_known(known)
+        && identities.at(place, |known| walk.take_known(known)).is_some()
     {
         return Ok(());
     }

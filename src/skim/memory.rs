@@ -1,34 +1,47 @@
 //! Texts seen before, and what is known of them: a session makes many calls, and a call is made often.
 
-/// What is known of texts. Each has its place by a hash, and gives way to a later one of the same
-/// place: whoever makes texts meet there makes them be looked at again, and no more.
+/// What is known of texts. Each has its place by a hash of what tells it apart, and few have room in
+/// one: whoever makes texts meet there makes them be looked at again, and no more.
 #[derive(Debug, Clone)]
-pub(super) struct Memory<T>(Vec<Option<(Box<[u8]>, T)>>);
+pub(super) struct Memory<T> {
+    places: Vec<[Option<(Box<[u8]>, T)>; ROOM]>,
+    /// Where the next one goes in its place.
+    turn: usize,
+}
 
-/// How many texts are kept, each of at most [`LONGEST`] bytes.
-const PLACES: usize = 512;
+/// How many places there are, and how many texts have room in one, each of at most [`LONGEST`] bytes.
+const PLACES: usize = 128;
+const ROOM: usize = 4;
 const LONGEST: usize = 1024;
 
 impl<T> Default for Memory<T> {
     fn default() -> Self {
-        Memory(Vec::new())
+        Memory { places: Vec::new(), turn: 0 }
     }
 }
 
 impl<T> Memory<T> {
-    /// What is known of a text, told by its place.
-    pub(super) fn at(&self, place: u64) -> Option<(&[u8], &T)> {
-        let (text, known) = self.0.get(index(place))?.as_ref()?;
-        Some((text, known))
+    /// The text at this place that `is` the one, and what is known of it.
+    pub(super) fn at(&self, place: u64, mut is: impl FnMut(&[u8]) -> bool) -> Option<&T> {
+        let mut texts = self.places.get(index(place))?.iter().flatten();
+        texts.find(|(text, _)| is(text)).map(|(_, known)| known)
     }
 
     /// Keeps what is known of a text.
     pub(super) fn keep(&mut self, place: u64, text: &[u8], known: T) {
-        if self.0.is_empty() {
-            self.0.resize_with(PLACES, || None);
+        if text.len() > LONGEST {
+            return;
         }
-        if let Some(kept) = self.0.get_mut(index(place)).filter(|_| text.len() <= LONGEST) {
-            *kept = Some((text.into(), known));
+        if self.places.is_empty() {
+            self.places.resize_with(PLACES, Default::default);
+        }
+        self.turn = (self.turn + 1) % ROOM;
+        let room = self.places.get_mut(index(place)).and_then(|place| {
+            let free = place.iter().position(Option::is_none).unwrap_or(self.turn);
+            place.get_mut(free)
+        });
+        if let Some(room) = room {
+            *room = Some((text.into(), known));
         }
     }
 }
