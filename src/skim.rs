@@ -32,7 +32,16 @@ pub struct Skimmer<'p> {
     foresight: Foresight<'p>,
     /// The fields that the question for approved regions needs.
     needed: Fields,
-    /// Its answers, where it needs no more than [`Fields::CALL`].
+    seen: Seen,
+}
+
+/// Texts that skimming went through, and need not go through again: the batches of a trail are much
+/// alike, so that it is worth keeping from one to the next. At most about 1 MB.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The policy that gave the answers.
+    policy: String,
+    /// Answers to the question for approved regions, where it needs no more than [`Fields::CALL`].
     answers: Memory<Answer>,
     /// How records begin, up to the value of `userIdentity`.
     beginnings: Memory<()>,
@@ -58,8 +67,17 @@ pub enum Skim {
 }
 
 impl<'p> Skimmer<'p> {
-    /// Skims under `policy`.
+    /// Skims under `policy`, and has seen nothing yet.
     pub fn new(policy: &'p Policy) -> Self {
+        Skimmer::with(policy, Seen::default())
+    }
+
+    /// Skims under `policy`, and knows what was seen before, under whatever policy that was.
+    pub fn with(policy: &'p Policy, mut seen: Seen) -> Self {
+        if seen.policy != policy.version().digest {
+            seen.answers = Memory::default();
+            seen.policy.clone_from(&policy.version().digest);
+        }
         let foresight = Foresight::of(policy);
         let mut needed = Fields::CALL;
         if foresight.needs_principal() {
@@ -68,13 +86,12 @@ impl<'p> Skimmer<'p> {
         if foresight.needs_account() {
             needed = needed.and(Fields::IDENTITY).and(Fields::ACCOUNT);
         }
-        Skimmer {
-            foresight,
-            needed,
-            answers: Memory::default(),
-            beginnings: Memory::default(),
-            identities: Memory::default(),
-        }
+        Skimmer { foresight, needed, seen }
+    }
+
+    /// What was seen.
+    pub fn into_seen(self) -> Seen {
+        self.seen
     }
 
     /// Skims one message. `batch_owner` is the account that owns the log group.
@@ -103,7 +120,7 @@ impl<'p> Skimmer<'p> {
             {
                 return Ok(reason);
             }
-            glance.read_field(key, walk, &mut self.identities)?;
+            glance.read_field(key, walk, &mut self.seen.identities)?;
             if open && glance.has_all(self.needed) {
                 if let Some(reason) = self.by_region(&glance, batch_owner)? {
                     return Ok(reason);
@@ -122,7 +139,7 @@ impl<'p> Skimmer<'p> {
         const IDENTITY: &[u8] = b"userIdentity";
         let place = walk.ahead(BEGINNING).map(place);
         if let Some(place) = place
-            && self.beginnings.at(place, |known| walk.take_known(known)).is_some()
+            && self.seen.beginnings.at(place, |known| walk.take_known(known)).is_some()
         {
             return Ok(Some(IDENTITY));
         }
@@ -134,7 +151,7 @@ impl<'p> Skimmer<'p> {
         walk.pass_over()?;
         let second = walk.next_key()?;
         if let Some(place) = place.filter(|_| second == Some(IDENTITY)) {
-            self.beginnings.keep(place, start.up_to(walk), ());
+            self.seen.beginnings.keep(place, start.up_to(walk), ());
         }
         Ok(second)
     }
@@ -143,7 +160,7 @@ impl<'p> Skimmer<'p> {
     fn take_known_call(&self, walk: &mut Walk<'_>) -> Result<Option<Reason>, Unforeseen> {
         let start = *walk;
         let Some(place) = walk.ahead(CALL).map(place) else { return Ok(None) };
-        let answer = self.answers.at(place, |known| walk.take_known(known));
+        let answer = self.seen.answers.at(place, |known| walk.take_known(known));
         let reason = answer.cloned().transpose()?.flatten();
         if reason.is_none() {
             *walk = start;
@@ -161,13 +178,13 @@ impl<'p> Skimmer<'p> {
         }
         let place = glance.call().and_then(|call| Some((call, place(call.get(CALL)?))));
         if let Some((call, place)) = place
-            && let Some(answer) = self.answers.at(place, |known| known == call)
+            && let Some(answer) = self.seen.answers.at(place, |known| known == call)
         {
             return Ok(answer.clone()?);
         }
         let answer = self.foresight.by_region(&glance.call_record()?, batch_owner);
         if let Some((call, place)) = place {
-            self.answers.keep(place, call, answer.clone());
+            self.seen.answers.keep(place, call, answer.clone());
         }
         Ok(answer?)
     }

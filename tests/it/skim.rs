@@ -13,7 +13,7 @@ use proptest::test_runner::TestRunner;
 use regionwatch::envelope::{Escaped, RawEntry, read_batch};
 use regionwatch::policy::{Policy, Verdict};
 use regionwatch::record::Record;
-use regionwatch::skim::{Skim, Skimmer};
+use regionwatch::skim::{Seen, Skim, Skimmer};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -495,4 +495,89 @@ fn the_first_of_two_fields_counts_and_the_second_goes_unnoticed() {
         )),
         Skim::Unsure
     );
+}
+
+/// Records in CloudTrail's order that differ in little, so that much of each was seen before.
+fn alike() -> impl Strategy<Value = String> {
+    let field = |texts: &'static [&'static str]| proptest::sample::select(texts);
+    let version = field(&[
+        r#""eventVersion":"1.11","#,
+        r#""eventVersion":"1.08","#,
+        r#""eventVersion":{"a":1},"#,
+        r#""eventVersion":"1.11","eventVersion":"1.11","#,
+        r#""eventTime":"2026-11-23T11:00:00Z","#,
+        r#""sourceIPAddress":"1","#,
+        r#""eventName":"DescribeVolumes","#,
+        "",
+    ]);
+    let identity = field(&["198.51.100.7", "role", "\u{e9}", "a\\u0041", "AWSService"]).prop_map(|text| {
+        let long = "x".repeat(200);
+        format!(r#""userIdentity":{{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/{long}","sessionContext":{{"sessionIssuer":{{"type":"Role","userName":"{long}","arn":"{text}"}},"attributes":{{"mfaAuthenticated":"{text}"}}}}}},"#)
+    });
+    let source = field(&[
+        r#""ec2.amazonaws.com""#,
+        r#""s3.amazonaws.com""#,
+        r#""cloudtrail.amazonaws.com""#,
+        "null",
+        "7",
+    ]);
+    let between = field(&[
+        "",
+        r#""sourceIPAddress":"1","#,
+        r#""x":{},"#,
+        r#""eventSource":"s3.amazonaws.com","#,
+    ]);
+    let name = field(&[
+        r#""DescribeReservedInstancesModifications""#,
+        r#""StopEventDataStoreIngestionXXXXXXXXXX""#,
+        r#""StopLogging""#,
+        "null",
+    ]);
+    let region = field(&[
+        r#""us-east-1""#,
+        r#""us-west-2""#,
+        r#""us-east-1x""#,
+        r#""eu-west-3""#,
+        r#""us-east-1"#,
+        "null",
+        "nul",
+    ]);
+    let end = field(&[
+        r#","readOnly":true}"#,
+        r#","sourceIPAddress":"1","readOnly":false}"#,
+        r#","awsRegion":"eu-west-3"}"#,
+        r#","eventTime":"2026-11-23T11:00:00Z","readOnly":true}"#,
+        "}",
+        "",
+    ]);
+    (version, identity, source, between, name, region, end).prop_map(
+        |(version, identity, source, between, name, region, end)| {
+            format!(
+                r#"{{{version}{identity}"eventSource":{source},{between}"eventName":{name},"awsRegion":{region}{end}"#
+            )
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_was_seen_before_is_judged_as_if_it_came_first(
+        messages in proptest::collection::vec((alike(), proptest::bool::weighted(0.03)), 1..200),
+    ) {
+        let policies = [policy(""), policy("approved_regions = [\"eu-*\"]")];
+        let mut seen = Seen::default();
+        for (text, other) in messages {
+            let policy = &policies[usize::from(other)];
+            let mut trial = Trial::of(policy);
+            trial.skimmer = Skimmer::with(policy, seen);
+            trial.check(&text);
+            let message = escaped(&text);
+            let message = Escaped::of(&message).unwrap();
+            let fresh = Skimmer::new(policy).skim(message, OWNER);
+            prop_assert_eq!(trial.skimmer.skim(message, OWNER), fresh, "{}", text);
+            seen = trial.skimmer.into_seen();
+        }
+    }
 }
