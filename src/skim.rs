@@ -36,7 +36,7 @@ pub struct Skimmer<'p> {
 }
 
 /// Texts that skimming went through, and need not go through again: the batches of a trail are much
-/// alike, so that it is worth keeping from one to the next. At most about 1 MB.
+/// alike, so that it is worth keeping from one to the next. At most about 3 MB, and commonly a fifth of that.
 #[derive(Debug, Clone, Default)]
 pub struct Seen {
     /// The policy that gave the answers.

@@ -10,7 +10,7 @@ pub(super) struct Memory<T> {
 }
 
 /// How many places there are, and how many texts have room in one, each of at most [`LONGEST`] bytes.
-const PLACES: usize = 128;
+const PLACES: usize = 256;
 const ROOM: usize = 4;
 const LONGEST: usize = 1024;
 
