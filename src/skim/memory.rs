@@ -4,10 +4,13 @@
 /// one: whoever makes texts meet there makes them be looked at again, and no more.
 #[derive(Debug, Clone)]
 pub(super) struct Memory<T> {
-    places: Vec<[Option<(Box<[u8]>, T)>; ROOM]>,
+    places: Vec<[Option<Known<T>>; ROOM]>,
     /// Where the next one goes in its place.
     turn: usize,
 }
+
+/// A text, and what is known of it.
+type Known<T> = (Box<[u8]>, T);
 
 /// How many places there are, and how many texts have room in one, each of at most [`LONGEST`] bytes.
 const PLACES: usize = 256;
