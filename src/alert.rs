@@ -32,7 +32,7 @@ pub use message::{Formats, HttpsFormat, Message};
 
 use incident::{Few, id_of};
 
-/// Entries of one batch that are no readable records, gathered.
+/// Entries of one payload that are no readable records, gathered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rejects {
     /// How many.
@@ -41,6 +41,8 @@ pub struct Rejects {
     pub entry_ids: Vec<String>,
     /// How many had which fault.
     pub faults: BTreeMap<&'static str, u64>,
+    /// How many were in which batch of the payload.
+    pub batches: BTreeMap<usize, u64>,
 }
 
 const MOST_ENTRY_IDS: usize = 20;
@@ -230,9 +232,10 @@ impl Rejects {
     /// Nobody knows what is in them.
     pub const SEVERITY: Severity = Severity::Medium;
 
-    /// Counts one more.
-    pub fn add(&mut self, reject: &Reject) {
+    /// Counts one more, in this batch of the payload.
+    pub fn add(&mut self, batch: usize, reject: &Reject) {
         self.count += 1;
+        *self.batches.entry(batch).or_default() += 1;
         *self.faults.entry(reject.fault).or_default() += 1;
         if self.entry_ids.len() < MOST_ENTRY_IDS && !reject.entry_id.is_empty() {
             self.entry_ids.push(text::clean(&reject.entry_id, LONGEST_PLACE));

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::incident::id_of;
+use crate::alert::incident::{self, id_of};
 use crate::alert::{Alert, Context, FollowUp, Formats, Incident, Message, Rejects};
 use crate::envelope::{Batch, Envelope, EnvelopeError};
 use crate::inflate::InflateError;
-use crate::ledger::{Cause, Decision, Ledger, Sighting, Telling};
+use crate::ledger::{Cause, Decision, Ledger, Share, Sighting, Telling};
 use crate::metrics::Summary;
 use crate::policy::{Policy, Severity};
 use crate::publish::{Publish, PublishError};
@@ -359,31 +359,43 @@ impl<'t> Finding<'t> {
     }
 
     fn sighting(self, scene: &Scene<'_>) -> Sighting {
-        let Scene { payload_id, invocation, .. } = scene;
-        let seen = Sighting {
-            incident: String::new(),
-            payload: payload_id.clone(),
+        let Scene { batch, invocation, .. } = scene;
+        let incident = match self {
+            Finding::Incident(incident) => incident.id.clone(),
+            Finding::Rejects(_) => Rejects::id(&batch.owner, &batch.log_group),
+        };
+        Sighting {
+            incident,
+            shares: self.shares(scene),
             now: invocation.now,
             record_by: invocation.record_by(),
             confirm_by: invocation.confirm_by(),
-            count: 0,
-            severity: self.severity(),
-            watches: BTreeSet::new(),
-            calls: BTreeMap::new(),
-        };
+        }
+    }
+
+    fn shares(self, scene: &Scene<'_>) -> Vec<Share> {
+        let batch = || scene.payload_id.clone();
         match self {
-            Finding::Incident(incident) => Sighting {
-                incident: incident.id.clone(),
-                count: incident.count,
-                watches: incident.watches().map(str::to_owned).collect(),
-                calls: incident.calls.words.clone(),
-                ..seen
-            },
-            Finding::Rejects(rejects) => Sighting {
-                incident: Rejects::id(&scene.batch.owner, &scene.batch.log_group),
-                count: rejects.count,
-                ..seen
-            },
+            Finding::Incident(incident) => {
+                let share = |share: &incident::Share| Share {
+                    batch: batch(),
+                    count: share.count,
+                    severity: share.severity,
+                    watches: share.watches.iter().map(|id| id.to_string()).collect(),
+                    calls: share.calls.words.clone(),
+                };
+                incident.shares.iter().map(share).collect()
+            }
+            Finding::Rejects(rejects) => {
+                let share = |count: &u64| Share {
+                    batch: batch(),
+                    count: *count,
+                    severity: Rejects::SEVERITY,
+                    watches: BTreeSet::new(),
+                    calls: BTreeMap::new(),
+                };
+                rejects.batches.values().map(share).collect()
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The pure walk over a batch: every entry is judged, and ends in exactly one count.
+//! The pure walk over the batches of a payload: every entry is judged, and ends in exactly one count.
 //!
 //! [`Triage`] takes one entry after the other and cannot fail: what is unreadable is a reject, and
 //! counted. [`Triage::finish`] hands over what was found, the gravest incident first.
@@ -13,10 +13,12 @@ use crate::policy::{Policy, Reason, Severity, Verdict};
 use crate::record::Record;
 use crate::skim::{Skim, Skimmer};
 
-/// A batch while it is judged.
+/// The batches of a payload while they are judged.
 pub struct Triage<'p> {
     policy: &'p Policy,
     skimmer: Skimmer<'p>,
+    /// Which batch is at hand.
+    batch: usize,
     entries: u64,
     alerted: BTreeMap<Reason, u64>,
     ignored: BTreeMap<Reason, u64>,
@@ -27,7 +29,7 @@ pub struct Triage<'p> {
     told: HashSet<Box<str>>,
 }
 
-/// A batch that was judged. `entries` = all of `alerted` + all of `ignored` + `rejects.count`.
+/// A payload that was judged. `entries` = all of `alerted` + all of `ignored` + `rejects.count`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Triaged {
     /// How many entries there were.
@@ -48,6 +50,7 @@ impl<'p> Triage<'p> {
         Triage {
             policy,
             skimmer: Skimmer::new(policy),
+            batch: 0,
             entries: 0,
             alerted: BTreeMap::new(),
             ignored: BTreeMap::new(),
@@ -56,6 +59,11 @@ impl<'p> Triage<'p> {
             by_key: HashMap::new(),
             told: HashSet::new(),
         }
+    }
+
+    /// Says which batch of the payload the entries are in that are taken from here on; the first is 0.
+    pub fn turn_to(&mut self, batch: usize) {
+        self.batch = batch;
     }
 
     /// Takes one entry of a batch, which is read only where a look at it leaves a doubt.
@@ -98,7 +106,7 @@ impl<'p> Triage<'p> {
     /// Counts an entry that is no readable record.
     pub fn reject(&mut self, reject: &Reject) {
         self.entries += 1;
-        self.rejects.add(reject);
+        self.rejects.add(self.batch, reject);
     }
 
     fn ignore(&mut self, reason: Reason) {
@@ -122,12 +130,13 @@ impl<'p> Triage<'p> {
         let known = self.by_key.get(&key).and_then(|at| self.incidents.get_mut(*at));
         match known {
             Some(incident) => {
+                incident.turn_to(self.batch, severity);
                 incident.add(record, reason, severity);
                 incident.add_watches(&watches);
             }
             None => {
                 self.by_key.insert(key.clone(), self.incidents.len());
-                let mut incident = Incident::new(key, record, reason, severity);
+                let mut incident = Incident::in_batch(self.batch, key, record, reason, severity);
                 incident.add_watches(&watches);
                 self.incidents.push(incident);
             }
