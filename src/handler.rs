@@ -4,19 +4,21 @@
 //! was not accepted. An `Err` makes Lambda replay the whole batch; the ledger keeps the replay from
 //! telling anything twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod finding;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::incident::{self, id_of};
-use crate::alert::{Alert, Context, FollowUp, Formats, Incident, Message, Rejects};
-use crate::envelope::{Batch, Envelope, EnvelopeError};
+use crate::alert::incident::id_of;
+use crate::alert::{Alert, Context, Formats, Message};
+use crate::envelope::{Envelope, EnvelopeError};
 use crate::inflate::InflateError;
-use crate::ledger::{Cause, Decision, Ledger, Share, Sighting, Telling};
+use crate::ledger::{Decision, Ledger};
 use crate::metrics::Summary;
-use crate::policy::{Policy, Severity};
+use crate::policy::Policy;
 use crate::publish::{Publish, PublishError};
-use crate::triage::{Triage, Triaged};
+use crate::triage::Triage;
+
+use finding::{Finding, Outgoing, Scene, findings, follow_up};
 
 /// What an invocation works with.
 pub struct Handler<'a, L, P> {
@@ -116,30 +118,6 @@ impl HandleError {
             HandleError::Publish { first: PublishError::Permanent(_), .. } => "PublishRefused",
         }
     }
-}
-
-/// What a batch gives people to hear of.
-#[derive(Clone, Copy)]
-enum Finding<'t> {
-    Incident(&'t Incident),
-    /// All unreadable entries of the batch.
-    Rejects(&'t Rejects),
-}
-
-/// A finding that is to be told, and what the ledger wants to hear once it was.
-struct Outgoing<'t> {
-    finding: Finding<'t>,
-    follow_up: Option<FollowUp>,
-    /// `None` where the ledger did not answer.
-    telling: Option<Box<Telling>>,
-}
-
-/// What all findings of an invocation share.
-struct Scene<'a> {
-    batch: &'a Batch,
-    /// The same for a replay.
-    payload_id: String,
-    invocation: &'a Invocation<'a>,
 }
 
 impl<L: Ledger, P: Publish> Handler<'_, L, P> {
@@ -328,84 +306,6 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
 /// What the ledger knows a payload by: the same for a replay, and for a copy that was kept.
 pub fn payload_id(envelope: &Envelope<'_>) -> String {
     id_of(&[envelope.data()])
-}
-
-/// The findings of a batch, the gravest first.
-fn findings(triaged: &Triaged) -> Vec<Finding<'_>> {
-    let mut findings: Vec<_> = triaged.incidents.iter().map(Finding::Incident).collect();
-    if triaged.rejects.count > 0 {
-        findings.push(Finding::Rejects(&triaged.rejects));
-    }
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
-    findings
-}
-
-impl<'t> Outgoing<'t> {
-    fn in_digest(&self) -> Option<(&'t Incident, Option<&FollowUp>)> {
-        Some((self.finding.incident()?, self.follow_up.as_ref()))
-    }
-}
-
-impl<'t> Finding<'t> {
-    fn incident(self) -> Option<&'t Incident> {
-        match self {
-            Finding::Incident(incident) => Some(incident),
-            Finding::Rejects(_) => None,
-        }
-    }
-
-    fn severity(self) -> Severity {
-        self.incident().map_or(Rejects::SEVERITY, |incident| incident.severity)
-    }
-
-    fn sighting(self, scene: &Scene<'_>) -> Sighting {
-        let Scene { batch, invocation, .. } = scene;
-        let incident = match self {
-            Finding::Incident(incident) => incident.id.clone(),
-            Finding::Rejects(_) => Rejects::id(&batch.owner, &batch.log_group),
-        };
-        Sighting {
-            incident,
-            shares: self.shares(scene),
-            now: invocation.now,
-            record_by: invocation.record_by(),
-            confirm_by: invocation.confirm_by(),
-        }
-    }
-
-    fn shares(self, scene: &Scene<'_>) -> Vec<Share> {
-        let batch = || scene.payload_id.clone();
-        match self {
-            Finding::Incident(incident) => {
-                let share = |share: &incident::Share| Share {
-                    batch: batch(),
-                    count: share.count,
-                    severity: share.severity,
-                    watches: share.watches.iter().map(|id| id.to_string()).collect(),
-                    calls: share.calls.words.clone(),
-                };
-                incident.shares.iter().map(share).collect()
-            }
-            Finding::Rejects(rejects) => {
-                let share = |count: &u64| Share {
-                    batch: batch(),
-                    count: *count,
-                    severity: Rejects::SEVERITY,
-                    watches: BTreeSet::new(),
-                    calls: BTreeMap::new(),
-                };
-                rejects.batches.values().map(share).collect()
-            }
-        }
-    }
-}
-
-fn follow_up(telling: &Telling) -> Option<FollowUp> {
-    if telling.causes.contains(&Cause::First) {
-        return None;
-    }
-    let causes = telling.causes.iter().map(Cause::to_string).collect();
-    Some(FollowUp::new(causes, telling.held, &telling.held_calls, telling.total))
 }
 
 fn fail_with(errors: Vec<PublishError>, messages: usize) -> Result<(), HandleError> {
