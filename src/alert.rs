@@ -56,11 +56,11 @@ pub struct Context<'a> {
     pub policy: &'a Version,
     /// What the policy calls the incident's account.
     pub account_name: Option<&'a str>,
-    /// The account that owns the log group.
+    /// The account that owns the log group, or the stream.
     pub owner: &'a str,
-    /// Where the records were read.
+    /// Where the records were read: the log group, or of unreadable ones the stream's ARN.
     pub log_group: &'a str,
-    /// Where in the log group.
+    /// Where in the log group, or the shard of the stream.
     pub log_stream: &'a str,
 }
 
@@ -97,7 +97,11 @@ impl Alert {
         Alert {
             version: VERSION,
             id: Rejects::id(context.owner, context.log_group),
-            title: format!("{} unreadable entries in log group {log_group}{again}", rejects.count),
+            title: format!(
+                "{} unreadable entries in {}{again}",
+                rejects.count,
+                prose::read_in(&log_group)
+            ),
             severity: Rejects::SEVERITY,
             reason: "unreadable".to_owned(),
             account: text::clean(context.owner, LONGEST_PLACE),
@@ -242,7 +246,7 @@ impl Rejects {
         }
     }
 
-    /// The id of the incident that unreadable entries of a log group are.
+    /// The id of the incident that unreadable entries of a log group, or of a stream, are.
     pub fn id(owner: &str, log_group: &str) -> String {
         id_of(&["unreadable", owner, log_group])
     }

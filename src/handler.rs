@@ -1,24 +1,26 @@
 //! One invocation: open the payload, judge it, ask the ledger, publish, confirm.
 //!
-//! Nothing is published of a batch that could not be read to its end, and nothing is confirmed that
-//! was not accepted. An `Err` makes Lambda replay the whole batch; the ledger keeps the replay from
-//! telling anything twice.
+//! It is one walk for both triggers. Nothing is published of a batch that could not be read to its
+//! end, and nothing is confirmed that was not accepted. After an `Err` Lambda sends the payload again,
+//! or the records of a stream from [`HandleError::retry_from`] on; the ledger knows the batches, and
+//! keeps the replay from telling anything twice.
 
 mod finding;
+mod reading;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::incident::id_of;
 use crate::alert::{Alert, Context, Formats, Message};
-use crate::envelope::{Envelope, EnvelopeError};
+use crate::delivery::Delivery;
+use crate::envelope::EnvelopeError;
 use crate::inflate::InflateError;
 use crate::ledger::{Decision, Ledger};
 use crate::metrics::Summary;
 use crate::policy::Policy;
 use crate::publish::{Publish, PublishError};
-use crate::triage::Triage;
 
-use finding::{Finding, Outgoing, Scene, findings, follow_up};
+use finding::{Finding, Outgoing, Scene, batch_ids, findings, follow_up};
+use reading::Reading;
 
 /// What an invocation works with.
 pub struct Handler<'a, L, P> {
@@ -37,7 +39,7 @@ pub struct Handler<'a, L, P> {
 /// Bounds of one invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// A batch that inflates to more bytes is an error.
+    /// A batch that inflates to more bytes is an error; a record of a stream is then a reject.
     pub max_inflated_bytes: u64,
     /// Messages published, at least [`FEWEST_MESSAGES`].
     pub max_messages: usize,
@@ -102,10 +104,21 @@ pub enum HandleError {
         messages: usize,
         /// The first permanent error, else the first.
         first: PublishError,
+        /// The record of the stream with which to begin again; `None` for a subscription.
+        retry_from: Option<String>,
     },
 }
 
 impl HandleError {
+    /// The sequence number of the first record of a stream that has to come again; `None` where the
+    /// whole payload has to.
+    pub fn retry_from(&self) -> Option<&str> {
+        match self {
+            HandleError::Envelope(_) => None,
+            HandleError::Publish { retry_from, .. } => retry_from.as_deref(),
+        }
+    }
+
     /// A stable name for the error's type, as Lambda reports it.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -130,7 +143,7 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         let mut summary = Summary::begun(payload, self.policy, invocation.now);
         let outcome = self.run(payload, invocation, &mut summary).await;
         if let Err(error) = &outcome {
-            summary.failed(error.kind(), error.to_string());
+            summary.failed(error.kind(), error.to_string(), error.retry_from());
         }
         (summary, outcome)
     }
@@ -141,20 +154,16 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         invocation: &Invocation<'_>,
         summary: &mut Summary,
     ) -> Result<(), HandleError> {
-        let envelope = Envelope::open(payload)?;
-        let mut triage = Triage::new(self.policy);
-        let batch = envelope.entries(self.limits.max_inflated_bytes, |batch, entry| {
-            triage.take(batch, entry);
-        })?;
-        let triaged = triage.finish();
-        summary.opened(&batch);
-        summary.triaged(&triaged, invocation.now);
-        let findings = findings(&triaged);
+        let delivery = Delivery::open(payload)?;
+        summary.opened(&delivery);
+        let reading = Reading::of(&delivery, self.policy, self.limits.max_inflated_bytes)?;
+        summary.read(reading.control, reading.inflated_bytes);
+        summary.triaged(&reading.triaged, invocation.now);
+        let findings = findings(&reading.triaged);
         if findings.is_empty() {
             return Ok(());
         }
-        let payload_id = payload_id(&envelope);
-        let scene = Scene { batch: &batch, payload_id, invocation };
+        let scene = Scene { delivery: &delivery, place: &reading.place, invocation };
         let outgoing = self.ask_ledger(findings, &scene, summary).await;
         self.send(outgoing, &scene, summary).await
     }
@@ -167,9 +176,10 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         summary: &mut Summary,
     ) -> Vec<Outgoing<'t>> {
         let mut outgoing = Vec::new();
+        let ids = batch_ids(&findings, scene.delivery);
         for finding in findings {
             summary.incidents += 1;
-            let telling = match self.ledger.record(finding.sighting(scene)).await {
+            let telling = match self.ledger.record(finding.sighting(scene, &ids)).await {
                 Ok(Decision::Tell(telling)) => Some(telling),
                 Ok(Decision::Hold) => {
                     summary.held += 1;
@@ -197,16 +207,20 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
             self.messages(outgoing, scene, summary).into_iter().unzip();
         let fates = self.publish.publish(&messages, scene.invocation.publish_by()).await;
         let mut fates = fates.into_iter();
-        let mut errors = Vec::new();
+        let (mut errors, mut untold) = (Vec::new(), Vec::new());
         for told in &told_by {
-            match fates.next() {
-                Some(Ok(())) => self.confirm(told, summary).await,
-                Some(Err(error)) => errors.push(error),
-                None => errors.push(PublishError::Transient("its fate is unknown".to_owned())),
+            let fate = fates.next();
+            let unknown = || Err(PublishError::Transient("its fate is unknown".to_owned()));
+            match fate.unwrap_or_else(unknown) {
+                Ok(()) => self.confirm(told, summary).await,
+                Err(error) => {
+                    errors.push(error);
+                    untold.extend(told);
+                }
             }
         }
         summary.messages_failed = errors.len() as u64;
-        fail_with(errors, messages.len())
+        fail_with(errors, messages.len(), scene.retry_from(&untold))
     }
 
     /// The messages, each with what is told once it is accepted. Incidents beyond the number of
@@ -273,14 +287,16 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
     }
 
     fn message(&self, one: &Outgoing<'_>, scene: &Scene<'_>) -> Message {
-        let account = one.finding.incident().map(|incident| incident.account.as_str());
+        let incident = one.finding.incident();
+        let account = incident.map(|incident| incident.account.as_str());
+        let log_group = incident.map_or(&scene.place.group, |incident| &incident.log_group);
         let context = Context {
             now: scene.invocation.now,
             policy: self.policy.version(),
             account_name: account.and_then(|account| self.policy.account_name(account)),
-            owner: &scene.batch.owner,
-            log_group: &scene.batch.log_group,
-            log_stream: &scene.batch.log_stream,
+            owner: &scene.place.owner,
+            log_group,
+            log_stream: &scene.place.part,
         };
         let follow_up = one.follow_up.clone();
         let alert = match one.finding {
@@ -303,16 +319,15 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
     }
 }
 
-/// What the ledger knows a payload by: the same for a replay, and for a copy that was kept.
-pub fn payload_id(envelope: &Envelope<'_>) -> String {
-    id_of(&[envelope.data()])
-}
-
-fn fail_with(errors: Vec<PublishError>, messages: usize) -> Result<(), HandleError> {
+fn fail_with(
+    errors: Vec<PublishError>,
+    messages: usize,
+    retry_from: Option<String>,
+) -> Result<(), HandleError> {
     let failed = errors.len();
     let permanent = errors.iter().position(|e| matches!(e, PublishError::Permanent(_)));
     match errors.into_iter().nth(permanent.unwrap_or(0)) {
-        Some(first) => Err(HandleError::Publish { failed, messages, first }),
+        Some(first) => Err(HandleError::Publish { failed, messages, first, retry_from }),
         None => Ok(()),
     }
 }

@@ -25,6 +25,8 @@ pub mod standing;
 
 pub mod alert;
 
+pub mod delivery;
+
 pub mod triage;
 
 pub mod ledger;

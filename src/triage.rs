@@ -19,6 +19,8 @@ pub struct Triage<'p> {
     skimmer: Skimmer<'p>,
     /// Which batch is at hand.
     batch: usize,
+    /// Whether an entry of the batches is found only by its log group, which may differ.
+    of_stream: bool,
     entries: u64,
     alerted: BTreeMap<Reason, u64>,
     ignored: BTreeMap<Reason, u64>,
@@ -51,6 +53,7 @@ impl<'p> Triage<'p> {
             policy,
             skimmer: Skimmer::new(policy),
             batch: 0,
+            of_stream: false,
             entries: 0,
             alerted: BTreeMap::new(),
             ignored: BTreeMap::new(),
@@ -59,6 +62,11 @@ impl<'p> Triage<'p> {
             by_key: HashMap::new(),
             told: HashSet::new(),
         }
+    }
+
+    /// Judges batches of several log groups: ids of unreadable entries name these, too.
+    pub fn of_stream(policy: &'p Policy) -> Self {
+        Triage { of_stream: true, ..Triage::new(policy) }
     }
 
     /// Says which batch of the payload the entries are in that are taken from here on; the first is 0.
@@ -75,32 +83,44 @@ impl<'p> Triage<'p> {
         }
         let entry = match entry.read() {
             Ok(entry) => entry,
-            Err(reject) => return self.reject(&reject),
+            Err(reject) => return self.reject_in(batch, &reject.entry_id, reject.fault),
         };
-        let reject = |fault| Reject { entry_id: entry.id.to_string(), fault };
         let Some(text) = entry.message.unescape() else {
-            return self.reject(&reject("the message has escapes that make no text"));
+            let fault = "the message has escapes that make no text";
+            return self.reject_in(batch, &entry.id, fault);
         };
         match Record::parse(&text) {
-            Ok(record) => {
-                self.take_record(&record, &batch.owner, &entry.id);
-            }
-            Err(error) => self.reject(&reject(error.what())),
+            Ok(record) => drop(self.judge(&record, batch, &entry.id)),
+            Err(error) => self.reject_in(batch, &entry.id, error.what()),
         }
     }
 
     /// Takes one record, and says how it was judged. `entry_id` names the entry it came in.
     pub fn take_record(&mut self, record: &Record<'_>, owner: &str, entry_id: &str) -> Verdict {
-        let verdict = self.policy.judge(record, owner);
+        let batch = Batch { owner: owner.to_owned(), ..Batch::default() };
+        self.judge(record, &batch, entry_id)
+    }
+
+    fn judge(&mut self, record: &Record<'_>, batch: &Batch, entry_id: &str) -> Verdict {
+        let verdict = self.policy.judge(record, &batch.owner);
         match verdict.clone() {
-            Verdict::Alert(reason, severity) => self.alert(record, owner, reason, severity),
+            Verdict::Alert(reason, severity) => self.alert(record, batch, reason, severity),
             Verdict::Ignore(reason) => self.ignore(reason),
             Verdict::Reject => {
                 let fault = "the record has no eventName and eventSource that are strings";
-                self.reject(&Reject { entry_id: entry_id.to_owned(), fault });
+                self.reject_in(batch, entry_id, fault);
             }
         }
         verdict
+    }
+
+    fn reject_in(&mut self, batch: &Batch, entry_id: &str, fault: &'static str) {
+        let Batch { owner, log_group, log_stream, .. } = batch;
+        let entry_id = match self.of_stream {
+            true => format!("{owner} {log_group} {log_stream} {entry_id}"),
+            false => entry_id.to_owned(),
+        };
+        self.reject(&Reject { entry_id, fault });
     }
 
     /// Counts an entry that is no readable record.
@@ -114,7 +134,7 @@ impl<'p> Triage<'p> {
         *self.ignored.entry(reason).or_default() += 1;
     }
 
-    fn alert(&mut self, record: &Record<'_>, owner: &str, reason: Reason, severity: Severity) {
+    fn alert(&mut self, record: &Record<'_>, batch: &Batch, reason: Reason, severity: Severity) {
         // CloudTrail may deliver a record twice (CloudTrail guide, "Event delivery").
         let repeated = record.event_id.as_deref().is_some_and(|id| !self.told.insert(id.into()));
         if repeated {
@@ -123,10 +143,10 @@ impl<'p> Triage<'p> {
         self.entries += 1;
         *self.alerted.entry(reason.clone()).or_default() += 1;
         let watches = match reason {
-            Reason::Watched(_) => self.policy.watches_on(record, owner),
+            Reason::Watched(_) => self.policy.watches_on(record, &batch.owner),
             _ => Vec::new(),
         };
-        let key = IncidentKey::of(record, owner);
+        let key = IncidentKey::of(record, &batch.owner);
         let known = self.by_key.get(&key).and_then(|at| self.incidents.get_mut(*at));
         match known {
             Some(incident) => {
@@ -138,6 +158,7 @@ impl<'p> Triage<'p> {
                 self.by_key.insert(key.clone(), self.incidents.len());
                 let mut incident = Incident::in_batch(self.batch, key, record, reason, severity);
                 incident.add_watches(&watches);
+                incident.log_group.clone_from(&batch.log_group);
                 self.incidents.push(incident);
             }
         }

@@ -26,6 +26,8 @@ pub struct Incident {
     pub account: String,
     /// The region's code.
     pub region: String,
+    /// The log group in which its first record was read, where that is known.
+    pub log_group: String,
     /// What became of the calls.
     pub outcome: Outcome,
     /// The gravest alert's reason; of equals the first.
@@ -212,6 +214,7 @@ impl Incident {
             id: key.id(),
             account: clean(&key.account, LONGEST_NAME),
             region: clean(&key.region, LONGEST_NAME),
+            log_group: String::new(),
             outcome: key.outcome,
             reason: reason.clone(),
             severity,

@@ -26,7 +26,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    fn new(fates: fn(usize, &Message) -> Option<Result<(), PublishError>>) -> Self {
+    pub fn new(fates: fn(usize, &Message) -> Option<Result<(), PublishError>>) -> Self {
         Outbox { fates, accepted: Mutex::default() }
     }
 
@@ -34,7 +34,7 @@ impl Outbox {
         Outbox::new(|_, _| Some(Ok(())))
     }
 
-    fn alerts(&self) -> Vec<Value> {
+    pub fn alerts(&self) -> Vec<Value> {
         self.accepted.lock().unwrap().clone()
     }
 }
@@ -115,17 +115,21 @@ pub fn pack(messages: &[String]) -> Vec<u8> {
 
 /// A payload of entries as they are.
 pub fn pack_entries(entries: &[Value]) -> Vec<u8> {
+    json!({"awslogs": {"data": packed(entries)}}).to_string().into_bytes()
+}
+
+/// Entries as CloudWatch Logs packs them.
+pub fn packed(entries: &[Value]) -> String {
     let batch = json!({
         "messageType": "DATA_MESSAGE", "owner": "111122223333", "logGroup": "trail",
         "logStream": "stream", "subscriptionFilters": ["f"], "logEvents": entries,
     });
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(batch.to_string().as_bytes()).unwrap();
-    let data = STANDARD.encode(gzip.finish().unwrap());
-    json!({"awslogs": {"data": data}}).to_string().into_bytes()
+    STANDARD.encode(gzip.finish().unwrap())
 }
 
-fn run_instances(user: &str) -> String {
+pub fn run_instances(user: &str) -> String {
     json!({
         "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances", "awsRegion": "eu-west-3",
         "eventTime": "2026-11-23T11:59:00Z",

@@ -69,7 +69,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["queue_url", "paths"])]
     bucket: Option<String>,
     /// Only objects whose key begins so; Lambda's own are the default
-    #[arg(long, value_name = "KEY", default_value = "aws/lambda/async/", conflicts_with_all = ["queue_url", "paths"])]
+    #[arg(long, value_name = "KEY", default_value = "aws/lambda/", conflicts_with_all = ["queue_url", "paths"])]
     prefix: String,
     /// Redrive the messages of this SQS queue
     #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "paths")]
