@@ -47,17 +47,16 @@ fn alarms_on_the_functions_own_metrics_watch_what_it_writes() {
     let dimension = directive["Dimensions"][0][0].as_str().unwrap();
     let mut own = Vec::new();
     for Alarm { namespace, metric, properties, .. } in alarms() {
-        let metric_of = metric.clone();
         match namespace.as_str() {
             "regionwatch" => {
                 assert!(units(&line).contains_key(metric.as_str()), "{metric}");
-                own.push(metric);
+                own.push(metric.clone());
             }
             "AWS/Lambda" => {}
             "regionwatch/STACK" | "AWS/Firehose" => continue,
             other => panic!("an alarm on {other}"),
         }
-        let dimensions = match metric_of.as_str() {
+        let dimensions = match metric.as_str() {
             "OnFailureDestinationDeliveredEventCount" => {
                 json!([{"Name": "EventSourceMappingUUID", "Value": "<StreamMapping>"}])
             }
