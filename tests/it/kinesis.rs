@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::handler::{Outbox, handle, ledger, pack, packed, run_instances};
 use crate::schema::assert_valid;
 
-const ARN: &str = "arn:aws:kinesis:us-east-1:999988887777:stream/organisation";
+pub const ARN: &str = "arn:aws:kinesis:us-east-1:999988887777:stream/organisation";
 
 /// The payload of records of a shard, by their numbers.
 pub fn stream(records: &[(usize, String)]) -> Vec<u8> {
