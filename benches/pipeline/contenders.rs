@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_lambda_events::event::cloudwatch_logs::LogsEvent;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use regionwatch::delivery::Delivery;
 use regionwatch::envelope::Envelope;
 use regionwatch::policy::Policy;
 use regionwatch::triage::Triage;
@@ -40,6 +41,9 @@ pub const WALKS: [Walk; 4] = [
     Walk { name: "naive", what: "LogsEvent and serde_json::Value, region and prefix", run: naive },
 ];
 
+/// Ours, on the payload of a stream.
+pub const STREAM: Walk = Walk { name: "stream", what: "the same from a stream", run: of_stream };
+
 /// Where ours stands among [`WALKS`].
 pub const OURS: usize = 2;
 
@@ -61,7 +65,8 @@ impl Contender {
 }
 
 impl Walk {
-    fn time(&self, payload: &[u8], times: u64) -> Duration {
+    /// The processor's time for so many walks over the payload.
+    pub fn time(&self, payload: &[u8], times: u64) -> Duration {
         let policy = Policy::embedded().unwrap();
         let start = spent();
         for _ in 0..times {
@@ -80,6 +85,15 @@ fn ours(policy: &Policy, payload: &[u8]) -> u64 {
     let mut triage = Triage::new(policy);
     let envelope = Envelope::open(payload).unwrap();
     envelope.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+    triage.finish().alerts()
+}
+
+fn of_stream(policy: &Policy, payload: &[u8]) -> u64 {
+    let mut triage = Triage::of_stream(policy);
+    for (number, parcel) in Delivery::open(payload).unwrap().parcels().iter().enumerate() {
+        triage.turn_to(number);
+        parcel.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+    }
     triage.finish().alerts()
 }
 
