@@ -16,6 +16,8 @@ VALIDATE := $(IN_VENV) AWS_DEFAULT_REGION=$${AWS_DEFAULT_REGION:-us-east-1}
 # A folder of its own, so that a build without the SDK stays as it is. Without debug information: it is for the tests.
 WITH_AWS := cargo build --locked --features aws --target-dir target/aws --config profile.dev.debug=false
 RECORDS := $(wildcard events/records/*)
+# What the sample of a stream holds: four records of two accounts.
+STREAM := mutating-unapproved-region.json approved-region.json sensitive-read.json unreadable.ndjson
 
 .PHONY: help demo test bench fuzz guard build validate events deploy smoke lint clean cargo python valgrind
 
@@ -70,6 +72,7 @@ events: cargo ## Pack the sample records into payloads again
 		target/debug/regionwatch pack "$$record" >"events/$${name%.*}.json"; \
 	done
 	target/debug/regionwatch pack --control >events/control-message.json
+	target/debug/regionwatch pack --kinesis $(addprefix events/records/,$(STREAM)) >events/kinesis.json
 
 clean: ## Remove everything that was built or installed here
 	rm -rf target fuzz/target .aws-sam $(VENV)

@@ -32,7 +32,7 @@ pub use message::{Formats, HttpsFormat, Message};
 
 use incident::{Few, id_of};
 
-/// Entries of one batch that are no readable records, gathered.
+/// Entries of one payload that are no readable records, gathered.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rejects {
     /// How many.
@@ -41,6 +41,8 @@ pub struct Rejects {
     pub entry_ids: Vec<String>,
     /// How many had which fault.
     pub faults: BTreeMap<&'static str, u64>,
+    /// How many were in which batch of the payload.
+    pub batches: BTreeMap<usize, u64>,
 }
 
 const MOST_ENTRY_IDS: usize = 20;
@@ -54,11 +56,11 @@ pub struct Context<'a> {
     pub policy: &'a Version,
     /// What the policy calls the incident's account.
     pub account_name: Option<&'a str>,
-    /// The account that owns the log group.
+    /// The account that owns the log group, or the stream.
     pub owner: &'a str,
-    /// Where the records were read.
+    /// Where the records were read: the log group, or of unreadable ones the stream's ARN.
     pub log_group: &'a str,
-    /// Where in the log group.
+    /// Where in the log group, or the shard of the stream.
     pub log_stream: &'a str,
 }
 
@@ -95,7 +97,11 @@ impl Alert {
         Alert {
             version: VERSION,
             id: Rejects::id(context.owner, context.log_group),
-            title: format!("{} unreadable entries in log group {log_group}{again}", rejects.count),
+            title: format!(
+                "{} unreadable entries in {}{again}",
+                rejects.count,
+                prose::read_in(&log_group)
+            ),
             severity: Rejects::SEVERITY,
             reason: "unreadable".to_owned(),
             account: text::clean(context.owner, LONGEST_PLACE),
@@ -230,16 +236,17 @@ impl Rejects {
     /// Nobody knows what is in them.
     pub const SEVERITY: Severity = Severity::Medium;
 
-    /// Counts one more.
-    pub fn add(&mut self, reject: &Reject) {
+    /// Counts one more, in this batch of the payload.
+    pub fn add(&mut self, batch: usize, reject: &Reject) {
         self.count += 1;
+        *self.batches.entry(batch).or_default() += 1;
         *self.faults.entry(reject.fault).or_default() += 1;
         if self.entry_ids.len() < MOST_ENTRY_IDS && !reject.entry_id.is_empty() {
             self.entry_ids.push(text::clean(&reject.entry_id, LONGEST_PLACE));
         }
     }
 
-    /// The id of the incident that unreadable entries of a log group are.
+    /// The id of the incident that unreadable entries of a log group, or of a stream, are.
     pub fn id(owner: &str, log_group: &str) -> String {
         id_of(&["unreadable", owner, log_group])
     }

@@ -1,4 +1,4 @@
-//! A subscription payload, opened: base64, gunzip, the outer JSON, one log entry at a time.
+//! A packed batch, opened: base64, gunzip, the outer JSON, one log entry at a time.
 //!
 //! Lambda hands over `{"awslogs":{"data":"<base64 gzip>"}}` (Lambda guide, "Using Lambda with
 //! CloudWatch Logs"). [`Envelope::open`] finds the data, [`Envelope::entries`] streams the batch
@@ -21,14 +21,16 @@ use crate::inflate::{Inflate, InflateError};
 
 pub use entry::{Escaped, LogEntry, RawEntry, Reject};
 
-use entry::{Message, Text};
+pub(crate) use entry::Text;
+
+use entry::Message;
 use packed::{Base64, Base64Error};
 
 /// An entry beyond this many bytes is not read. CloudTrail keeps events under 256 KB
 /// (CloudTrail guide, "Quotas"); escaping may nearly double that.
 pub const LARGEST_ENTRY: usize = 1024 * 1024;
 
-/// What Lambda hands us, with its data still packed.
+/// One batch, packed: base64 of gzip. A subscription hands over one, a stream one in each record.
 #[derive(Debug)]
 pub struct Envelope<'p> {
     data: Cow<'p, str>,
@@ -66,14 +68,17 @@ pub enum EnvelopeError {
         /// What the payload seems to be instead.
         looks_like: &'static str,
     },
+    /// A record of a stream has no data.
+    #[error("the record has no `kinesis.data` string")]
+    NoData,
     /// The data is not base64.
-    #[error("`awslogs.data` is not base64: wrong at about character {offset}")]
+    #[error("the data is not base64: wrong at about character {offset}")]
     Base64 {
         /// Offset of the character that does not fit, where the decoder told it.
         offset: u64,
     },
     /// The data is not whole gzip data, or is too large.
-    #[error("`awslogs.data` cannot be inflated: {0}")]
+    #[error("the data cannot be inflated: {0}")]
     Gzip(#[from] InflateError),
     /// The inflated batch is not JSON.
     #[error("the inflated batch is not JSON: {0}")]
@@ -81,6 +86,25 @@ pub enum EnvelopeError {
     /// The inflated batch is JSON of another kind.
     #[error("the inflated batch is not from a subscription filter: {0}")]
     NotABatch(&'static str),
+}
+
+impl EnvelopeError {
+    /// What is wrong, as the fault of a reject: a fixed text.
+    pub fn fault(&self) -> &'static str {
+        match self {
+            EnvelopeError::NotJson { .. } | EnvelopeError::NotASubscription { .. } => {
+                "the payload is none of a trigger"
+            }
+            EnvelopeError::NoData => "the record has no `kinesis.data` string",
+            EnvelopeError::Base64 { .. } => "the data is not base64",
+            EnvelopeError::Gzip(InflateError::TooLarge { .. }) => {
+                "the batch is too large when inflated"
+            }
+            EnvelopeError::Gzip(_) => "the data is no whole gzip data",
+            EnvelopeError::Json(_) => "the inflated batch is not JSON",
+            EnvelopeError::NotABatch(_) => "the inflated batch is not from a subscription filter",
+        }
+    }
 }
 
 impl<'p> Envelope<'p> {
@@ -95,6 +119,11 @@ impl<'p> Envelope<'p> {
             Some(Text(data)) => Ok(Envelope { data }),
             None => Err(EnvelopeError::NotASubscription { looks_like: payload.looks_like() }),
         }
+    }
+
+    /// The batch that was packed to this text.
+    pub fn of_data(data: Cow<'p, str>) -> Self {
+        Envelope { data }
     }
 
     /// The packed data: the same for every delivery of the same payload.
@@ -293,7 +322,7 @@ impl Payload<'_> {
         if self.awslogs.is_some() {
             "`awslogs` is there without it"
         } else if self.records.is_some() {
-            "it looks like an S3, SQS, SNS or Kinesis trigger, or a CloudTrail log file"
+            "it looks like an S3, SQS or SNS trigger, or a CloudTrail log file"
         } else if self.detail.is_some() {
             "it looks like an EventBridge event"
         } else if self.log_events.is_some() {

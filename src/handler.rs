@@ -1,27 +1,36 @@
 //! One invocation: open the payload, judge it, ask the ledger, publish, confirm.
 //!
-//! Nothing is published of a batch that could not be read to its end, and nothing is confirmed that
-//! was not accepted. An `Err` makes Lambda replay the whole batch; the ledger keeps the replay from
-//! telling anything twice.
+//! It is one walk for both triggers. Nothing is published of a batch that could not be read to its
+//! end, and nothing is confirmed that was not accepted. After an `Err` Lambda sends the payload again,
+//! or the records of a stream from [`HandleError::retry_from`] on; the ledger knows the batches, and
+//! keeps the replay from telling anything twice.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod finding;
+mod reading;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::alert::incident::id_of;
-use crate::alert::{Alert, Context, FollowUp, Formats, Incident, Message, Rejects};
-use crate::envelope::{Batch, Envelope, EnvelopeError};
+use crate::alert::{Alert, Context, Formats, Message};
+use crate::delivery::Delivery;
+use crate::envelope::EnvelopeError;
 use crate::inflate::InflateError;
-use crate::ledger::{Cause, Decision, Ledger, Sighting, Telling};
+use crate::ledger::{Decision, Ledger};
 use crate::metrics::Summary;
-use crate::policy::{Policy, Severity};
+use crate::policy::Policy;
 use crate::publish::{Publish, PublishError};
-use crate::triage::{Triage, Triaged};
+use crate::skim::Seen;
+
+use finding::{Finding, Outgoing, Scene, batch_ids, findings, follow_up};
+use reading::Reading;
 
 /// What an invocation works with.
 pub struct Handler<'a, L, P> {
     /// Judges the records.
     pub policy: &'a Policy,
+    /// What was seen in the batches before, which makes the next ones cheaper.
+    pub seen: &'a Mutex<Seen>,
     /// Remembers what was told.
     pub ledger: &'a L,
     /// Takes the messages.
@@ -35,7 +44,7 @@ pub struct Handler<'a, L, P> {
 /// Bounds of one invocation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// A batch that inflates to more bytes is an error.
+    /// A batch that inflates to more bytes is an error; a record of a stream is then a reject.
     pub max_inflated_bytes: u64,
     /// Messages published, at least [`FEWEST_MESSAGES`].
     pub max_messages: usize,
@@ -100,10 +109,21 @@ pub enum HandleError {
         messages: usize,
         /// The first permanent error, else the first.
         first: PublishError,
+        /// The record of the stream with which to begin again; `None` for a subscription.
+        retry_from: Option<String>,
     },
 }
 
 impl HandleError {
+    /// The sequence number of the first record of a stream that has to come again; `None` where the
+    /// whole payload has to.
+    pub fn retry_from(&self) -> Option<&str> {
+        match self {
+            HandleError::Envelope(_) => None,
+            HandleError::Publish { retry_from, .. } => retry_from.as_deref(),
+        }
+    }
+
     /// A stable name for the error's type, as Lambda reports it.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -118,30 +138,6 @@ impl HandleError {
     }
 }
 
-/// What a batch gives people to hear of.
-#[derive(Clone, Copy)]
-enum Finding<'t> {
-    Incident(&'t Incident),
-    /// All unreadable entries of the batch.
-    Rejects(&'t Rejects),
-}
-
-/// A finding that is to be told, and what the ledger wants to hear once it was.
-struct Outgoing<'t> {
-    finding: Finding<'t>,
-    follow_up: Option<FollowUp>,
-    /// `None` where the ledger did not answer.
-    telling: Option<Box<Telling>>,
-}
-
-/// What all findings of an invocation share.
-struct Scene<'a> {
-    batch: &'a Batch,
-    /// The same for a replay.
-    payload_id: String,
-    invocation: &'a Invocation<'a>,
-}
-
 impl<L: Ledger, P: Publish> Handler<'_, L, P> {
     /// Handles one payload. The summary is true whether or not the invocation failed.
     pub async fn handle(
@@ -152,7 +148,7 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         let mut summary = Summary::begun(payload, self.policy, invocation.now);
         let outcome = self.run(payload, invocation, &mut summary).await;
         if let Err(error) = &outcome {
-            summary.failed(error.kind(), error.to_string());
+            summary.failed(error.kind(), error.to_string(), error.retry_from());
         }
         (summary, outcome)
     }
@@ -163,22 +159,23 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         invocation: &Invocation<'_>,
         summary: &mut Summary,
     ) -> Result<(), HandleError> {
-        let envelope = Envelope::open(payload)?;
-        let mut triage = Triage::new(self.policy);
-        let batch = envelope.entries(self.limits.max_inflated_bytes, |batch, entry| {
-            triage.take(batch, entry);
-        })?;
-        let triaged = triage.finish();
-        summary.opened(&batch);
-        summary.triaged(&triaged, invocation.now);
-        let findings = findings(&triaged);
+        let delivery = Delivery::open(payload)?;
+        summary.opened(&delivery);
+        let limit = self.limits.max_inflated_bytes;
+        let reading = Reading::of(&delivery, self.policy, &mut self.seen(), limit)?;
+        summary.read(reading.control, reading.inflated_bytes);
+        summary.triaged(&reading.triaged, invocation.now);
+        let findings = findings(&reading.triaged);
         if findings.is_empty() {
             return Ok(());
         }
-        let payload_id = payload_id(&envelope);
-        let scene = Scene { batch: &batch, payload_id, invocation };
+        let scene = Scene { delivery: &delivery, place: &reading.place, invocation };
         let outgoing = self.ask_ledger(findings, &scene, summary).await;
         self.send(outgoing, &scene, summary).await
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Which findings are to be told now.
@@ -189,9 +186,10 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
         summary: &mut Summary,
     ) -> Vec<Outgoing<'t>> {
         let mut outgoing = Vec::new();
+        let ids = batch_ids(&findings, scene.delivery);
         for finding in findings {
             summary.incidents += 1;
-            let telling = match self.ledger.record(finding.sighting(scene)).await {
+            let telling = match self.ledger.record(finding.sighting(scene, &ids)).await {
                 Ok(Decision::Tell(telling)) => Some(telling),
                 Ok(Decision::Hold) => {
                     summary.held += 1;
@@ -219,16 +217,20 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
             self.messages(outgoing, scene, summary).into_iter().unzip();
         let fates = self.publish.publish(&messages, scene.invocation.publish_by()).await;
         let mut fates = fates.into_iter();
-        let mut errors = Vec::new();
+        let (mut errors, mut untold) = (Vec::new(), Vec::new());
         for told in &told_by {
-            match fates.next() {
-                Some(Ok(())) => self.confirm(told, summary).await,
-                Some(Err(error)) => errors.push(error),
-                None => errors.push(PublishError::Transient("its fate is unknown".to_owned())),
+            let fate = fates.next();
+            let unknown = || Err(PublishError::Transient("its fate is unknown".to_owned()));
+            match fate.unwrap_or_else(unknown) {
+                Ok(()) => self.confirm(told, summary).await,
+                Err(error) => {
+                    errors.push(error);
+                    untold.extend(told);
+                }
             }
         }
         summary.messages_failed = errors.len() as u64;
-        fail_with(errors, messages.len())
+        fail_with(errors, messages.len(), scene.retry_from(&untold))
     }
 
     /// The messages, each with what is told once it is accepted. Incidents beyond the number of
@@ -295,14 +297,16 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
     }
 
     fn message(&self, one: &Outgoing<'_>, scene: &Scene<'_>) -> Message {
-        let account = one.finding.incident().map(|incident| incident.account.as_str());
+        let incident = one.finding.incident();
+        let account = incident.map(|incident| incident.account.as_str());
+        let log_group = incident.map_or(&scene.place.group, |incident| &incident.log_group);
         let context = Context {
             now: scene.invocation.now,
             policy: self.policy.version(),
             account_name: account.and_then(|account| self.policy.account_name(account)),
-            owner: &scene.batch.owner,
-            log_group: &scene.batch.log_group,
-            log_stream: &scene.batch.log_stream,
+            owner: &scene.place.owner,
+            log_group,
+            log_stream: &scene.place.part,
         };
         let follow_up = one.follow_up.clone();
         let alert = match one.finding {
@@ -325,82 +329,15 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
     }
 }
 
-/// What the ledger knows a payload by: the same for a replay, and for a copy that was kept.
-pub fn payload_id(envelope: &Envelope<'_>) -> String {
-    id_of(&[envelope.data()])
-}
-
-/// The findings of a batch, the gravest first.
-fn findings(triaged: &Triaged) -> Vec<Finding<'_>> {
-    let mut findings: Vec<_> = triaged.incidents.iter().map(Finding::Incident).collect();
-    if triaged.rejects.count > 0 {
-        findings.push(Finding::Rejects(&triaged.rejects));
-    }
-    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity()));
-    findings
-}
-
-impl<'t> Outgoing<'t> {
-    fn in_digest(&self) -> Option<(&'t Incident, Option<&FollowUp>)> {
-        Some((self.finding.incident()?, self.follow_up.as_ref()))
-    }
-}
-
-impl<'t> Finding<'t> {
-    fn incident(self) -> Option<&'t Incident> {
-        match self {
-            Finding::Incident(incident) => Some(incident),
-            Finding::Rejects(_) => None,
-        }
-    }
-
-    fn severity(self) -> Severity {
-        self.incident().map_or(Rejects::SEVERITY, |incident| incident.severity)
-    }
-
-    fn sighting(self, scene: &Scene<'_>) -> Sighting {
-        let Scene { payload_id, invocation, .. } = scene;
-        let seen = Sighting {
-            incident: String::new(),
-            payload: payload_id.clone(),
-            now: invocation.now,
-            record_by: invocation.record_by(),
-            confirm_by: invocation.confirm_by(),
-            count: 0,
-            severity: self.severity(),
-            watches: BTreeSet::new(),
-            calls: BTreeMap::new(),
-        };
-        match self {
-            Finding::Incident(incident) => Sighting {
-                incident: incident.id.clone(),
-                count: incident.count,
-                watches: incident.watches().map(str::to_owned).collect(),
-                calls: incident.calls.words.clone(),
-                ..seen
-            },
-            Finding::Rejects(rejects) => Sighting {
-                incident: Rejects::id(&scene.batch.owner, &scene.batch.log_group),
-                count: rejects.count,
-                ..seen
-            },
-        }
-    }
-}
-
-fn follow_up(telling: &Telling) -> Option<FollowUp> {
-    if telling.causes.contains(&Cause::First) {
-        return None;
-    }
-    let causes = telling.causes.iter().map(Cause::to_string).collect();
-    Some(FollowUp::new(causes, telling.held, &telling.held_calls, telling.total))
-}
-
-fn fail_with(errors: Vec<PublishError>, messages: usize) -> Result<(), HandleError> {
+fn fail_with(
+    errors: Vec<PublishError>,
+    messages: usize,
+    retry_from: Option<String>,
+) -> Result<(), HandleError> {
     let failed = errors.len();
     let permanent = errors.iter().position(|e| matches!(e, PublishError::Permanent(_)));
     match errors.into_iter().nth(permanent.unwrap_or(0)) {
-        Some(first) => Err(HandleError::Publish { failed, messages, first }),
+        Some(first) => Err(HandleError::Publish { failed, messages, first, retry_from }),
         None => Ok(()),
     }
 }

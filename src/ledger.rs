@@ -21,22 +21,29 @@ use jiff::{SignedDuration, Timestamp};
 use crate::alert::incident::id_of;
 use crate::policy::Severity;
 
-pub use memory::Memory;
+pub use memory::{MOST_BATCHES, Memory};
 pub use shared::{Item, Items, SharedLedger, Write, Written};
 
-/// An incident seen in one payload.
+/// An incident seen by one invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
     /// The incident's id.
     pub incident: String,
-    /// Identifies the payload: the same for a replay.
-    pub payload: String,
+    /// What each batch has of it: a replay may bring some of them again, and others with them.
+    pub shares: Vec<Share>,
     /// When it was seen: by this the window goes.
     pub now: Timestamp,
     /// A ledger that has not noted it by then is not waited for.
     pub record_by: Timestamp,
     /// The same for noting that it was told.
     pub confirm_by: Timestamp,
+}
+
+/// What one batch has of an incident.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Identifies the batch: the same for a replay.
+    pub batch: String,
     /// Calls seen.
     pub count: u64,
     /// The gravest severity seen.
@@ -59,7 +66,7 @@ pub enum Decision {
 /// What is about to be told, and what will be remembered as told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Telling {
-    /// What was seen.
+    /// What was seen, without what people know already.
     pub sighting: Sighting,
     /// Why it is told.
     pub causes: Vec<Cause>,
@@ -98,7 +105,25 @@ pub enum Cause {
 pub struct LedgerError(pub String);
 
 impl Sighting {
-    /// Tells it from another sighting in the same payload, as another policy may make of it.
+    /// The shares as one, of no batch; `None` without any.
+    fn whole(&self) -> Option<Share> {
+        let mut shares = self.shares.iter();
+        let mut whole = Share { batch: String::new(), ..shares.next()?.clone() };
+        for share in shares {
+            whole.count = whole.count.saturating_add(share.count);
+            whole.severity = whole.severity.max(share.severity);
+            whole.watches.extend(share.watches.iter().cloned());
+            for (call, count) in &share.calls {
+                let known = whole.calls.entry(call.clone()).or_default();
+                *known = known.saturating_add(*count);
+            }
+        }
+        Some(whole)
+    }
+}
+
+impl Share {
+    /// Tells it from another share of the same batch, as another policy may make of it.
     fn contents(&self) -> String {
         let counts: Vec<String> =
             self.calls.iter().map(|(call, count)| format!("{call} {count}")).collect();
@@ -108,7 +133,7 @@ impl Sighting {
     }
 }
 
-/// Hexadecimal digits that tell one sighting in a payload from another.
+/// Hexadecimal digits that tell one share of a batch from another.
 const CONTENTS: usize = 8;
 
 /// Where incidents are remembered.

@@ -1,10 +1,10 @@
 //! regionwatch: alerts on AWS activity in regions that nobody approved, read-only calls excepted.
 //!
 //! The rooms stand in reading order, and a room uses only rooms above it (a test reads this file
-//! and fails on a breach). The walk of one invocation goes down the list: a payload is inflated,
-//! cut into frames and opened to log entries; each entry's record is judged by the policy; triage
-//! gathers the alerts to incidents; the ledger says which of them are told; they are published;
-//! and a summary says what was done.
+//! and fails on a breach). The walk of one invocation goes down the list: the batches in a payload
+//! are found, inflated, cut into frames and opened to log entries; each entry's record is judged by
+//! the policy; triage gathers the alerts to incidents; the ledger says which of them are told; they
+//! are published; and a summary says what was done.
 //!
 //! The library does no I/O of its own, reads no environment and has no clock: sources are passed
 //! in as readers, settings as a function, time as a value. `ARCHITECTURE.md` lists the invariants.
@@ -26,6 +26,8 @@ pub mod skim;
 pub mod standing;
 
 pub mod alert;
+
+pub mod delivery;
 
 pub mod triage;
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Number;
 
-use crate::envelope::Batch;
+use crate::delivery::Delivery;
 use crate::ledger::LedgerError;
 use crate::policy::{Policy, Reason};
 use crate::triage::Triaged;
@@ -16,7 +16,7 @@ use crate::triage::Triaged;
 /// The counts of one invocation. Holds nothing from a record but names of rules.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// Log entries in the batch: `alerts` + `ignored` + `rejected`.
+    /// Log entries in the payload, and records of a stream that cannot be read: `alerts` + `ignored` + `rejected`.
     pub entries: u64,
     /// Entries that are in an incident.
     pub alerts: u64,
@@ -60,11 +60,17 @@ pub struct Summary {
     pub expired_exemptions: u64,
     /// Whether messages went to the log instead of to people.
     pub shadow: bool,
-    /// Whether it was a control message.
+    /// Whether it was a control message, or nothing else.
     pub control: bool,
+    /// Records of a stream in the payload; absent for a subscription's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kinesis_records: Option<u64>,
+    /// Where a stream has to begin again, since something was not told; absent where nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_from: Option<String>,
     /// Size of the payload in bytes.
     pub payload_bytes: u64,
-    /// Size of the inflated batch in bytes.
+    /// Size of the inflated batch in bytes; of a stream, of all batches.
     pub inflated_bytes: u64,
     /// Seconds from the oldest alerting record's own time to the invocation; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,10 +101,16 @@ impl Summary {
         }
     }
 
-    /// Takes over what the batch says of itself.
-    pub fn opened(&mut self, batch: &Batch) {
-        self.control = batch.control;
-        self.inflated_bytes = batch.inflated_bytes;
+    /// Takes over how the payload came.
+    pub fn opened(&mut self, delivery: &Delivery<'_>) {
+        self.kinesis_records = delivery.stream().map(|_| delivery.parcels().len() as u64);
+    }
+
+    /// Takes over what the batches say of themselves: whether all are control messages, and how large
+    /// they are.
+    pub fn read(&mut self, control: bool, inflated_bytes: u64) {
+        self.control = control;
+        self.inflated_bytes = inflated_bytes;
     }
 
     /// Takes over what triage counted.
@@ -132,10 +144,12 @@ impl Summary {
         self.ledger_fault.get_or_insert_with(|| error.to_string());
     }
 
-    /// Says that the invocation failed, and of what.
-    pub fn failed(&mut self, error_type: &'static str, error: String) {
+    /// Says that the invocation failed, and of what; where a stream begins again, also with which
+    /// record.
+    pub fn failed(&mut self, error_type: &'static str, error: String, retry_from: Option<&str>) {
         self.error_type = Some(error_type);
         self.error = Some(error);
+        self.retry_from = retry_from.map(str::to_owned);
     }
 
     /// The canonical line: one JSON object that logs keep per invocation.

@@ -7,6 +7,7 @@
 //! | `lookup-events` output | `{"Events":[{"CloudTrailEvent":"{...}"}]}` |
 //! | EventBridge event | `{"detail":{...},"detail-type":"..."}` |
 //! | subscription payload, packed or inflated | `{"awslogs":{...}}`, `{"logEvents":[...]}` |
+//! | the same from a Kinesis stream | `{"Records":[{"kinesis":{...}}]}` |
 //!
 //! Dialects may be mixed and nested. What is none of them is taken for a record and judged as one:
 //! an object that is no record is then a reject, and counted. Arrays are streamed; one value that
@@ -17,6 +18,7 @@ use std::io::{self, Read};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::delivery::Parcel;
 use crate::envelope::{Envelope, LARGEST_ENTRY, LogEntry, Reject, read_batch};
 use crate::frame::{Frame, FrameError, Frames, Lines};
 use crate::inflate::Inflate;
@@ -235,6 +237,8 @@ fn classify(
         on_item(Item::Record { text: &record, owner: "", entry_id: "" });
     } else if wrapper.awslogs.is_some() {
         payload(text, on_item);
+    } else if wrapper.kinesis.is_some() {
+        record_of_stream(text, on_item);
     } else if wrapper.log_events.is_some() {
         batch(text, on_item);
     } else if wrapper.event_name.is_none() && wrapper.message.is_some() {
@@ -260,6 +264,8 @@ struct Wrapper<'a> {
     cloud_trail_event: Option<&'a RawValue>,
     #[serde(borrow)]
     awslogs: Option<&'a RawValue>,
+    #[serde(borrow)]
+    kinesis: Option<&'a RawValue>,
     #[serde(borrow, rename = "logEvents")]
     log_events: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -280,6 +286,14 @@ fn payload(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
     });
     if read.is_err() {
         on_item(unreadable(text.as_bytes(), "it is a damaged subscription payload"));
+    }
+}
+
+fn record_of_stream(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
+    let parcel = Parcel::of_record(text);
+    let read = parcel.entries(u64::MAX, |batch, found| entry(found.read(), &batch.owner, on_item));
+    if read.is_err() {
+        on_item(unreadable(text.as_bytes(), "it is a damaged record of a stream"));
     }
 }
 

@@ -1,4 +1,4 @@
-//! The pure walk over a batch: every entry is judged, and ends in exactly one count.
+//! The pure walk over the batches of a payload: every entry is judged, and ends in exactly one count.
 //!
 //! [`Triage`] takes one entry after the other and cannot fail: what is unreadable is a reject, and
 //! counted. [`Triage::finish`] hands over what was found, the gravest incident first.
@@ -13,10 +13,14 @@ use crate::policy::{Policy, Reason, Severity, Verdict};
 use crate::record::Record;
 use crate::skim::{Seen, Skim, Skimmer};
 
-/// A batch while it is judged.
+/// The batches of a payload while they are judged.
 pub struct Triage<'p> {
     policy: &'p Policy,
     skimmer: Skimmer<'p>,
+    /// Which batch is at hand.
+    batch: usize,
+    /// Whether an entry of the batches is found only by its log group, which may differ.
+    of_stream: bool,
     entries: u64,
     alerted: BTreeMap<Reason, u64>,
     ignored: BTreeMap<Reason, u64>,
@@ -27,7 +31,7 @@ pub struct Triage<'p> {
     told: HashSet<Box<str>>,
 }
 
-/// A batch that was judged. `entries` = all of `alerted` + all of `ignored` + `rejects.count`.
+/// A payload that was judged. `entries` = all of `alerted` + all of `ignored` + `rejects.count`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Triaged {
     /// How many entries there were.
@@ -45,14 +49,11 @@ pub struct Triaged {
 impl<'p> Triage<'p> {
     /// Judges by `policy`.
     pub fn new(policy: &'p Policy) -> Self {
-        Triage::with(policy, Seen::default())
-    }
-
-    /// Judges by `policy`, and goes faster over what was seen in batches before.
-    pub fn with(policy: &'p Policy, seen: Seen) -> Self {
         Triage {
             policy,
-            skimmer: Skimmer::with(policy, seen),
+            skimmer: Skimmer::new(policy),
+            batch: 0,
+            of_stream: false,
             entries: 0,
             alerted: BTreeMap::new(),
             ignored: BTreeMap::new(),
@@ -61,6 +62,22 @@ impl<'p> Triage<'p> {
             by_key: HashMap::new(),
             told: HashSet::new(),
         }
+    }
+
+    /// Judges batches of several log groups: ids of unreadable entries name these, too.
+    pub fn of_stream(policy: &'p Policy) -> Self {
+        Triage { of_stream: true, ..Triage::new(policy) }
+    }
+
+    /// Goes faster over what was seen in batches before.
+    #[must_use]
+    pub fn with_seen(self, seen: Seen) -> Self {
+        Triage { skimmer: Skimmer::with(self.policy, seen), ..self }
+    }
+
+    /// Says which batch of the payload the entries are in that are taken from here on; the first is 0.
+    pub fn turn_to(&mut self, batch: usize) {
+        self.batch = batch;
     }
 
     /// Takes one entry of a batch, which is read only where a look at it leaves a doubt.
@@ -72,38 +89,50 @@ impl<'p> Triage<'p> {
         }
         let entry = match entry.read() {
             Ok(entry) => entry,
-            Err(reject) => return self.reject(&reject),
+            Err(reject) => return self.reject_in(batch, &reject.entry_id, reject.fault),
         };
-        let reject = |fault| Reject { entry_id: entry.id.to_string(), fault };
         let Some(text) = entry.message.unescape() else {
-            return self.reject(&reject("the message has escapes that make no text"));
+            let fault = "the message has escapes that make no text";
+            return self.reject_in(batch, &entry.id, fault);
         };
         match Record::parse(&text) {
-            Ok(record) => {
-                self.take_record(&record, &batch.owner, &entry.id);
-            }
-            Err(error) => self.reject(&reject(error.what())),
+            Ok(record) => drop(self.judge(&record, batch, &entry.id)),
+            Err(error) => self.reject_in(batch, &entry.id, error.what()),
         }
     }
 
     /// Takes one record, and says how it was judged. `entry_id` names the entry it came in.
     pub fn take_record(&mut self, record: &Record<'_>, owner: &str, entry_id: &str) -> Verdict {
-        let verdict = self.policy.judge(record, owner);
+        let batch = Batch { owner: owner.to_owned(), ..Batch::default() };
+        self.judge(record, &batch, entry_id)
+    }
+
+    fn judge(&mut self, record: &Record<'_>, batch: &Batch, entry_id: &str) -> Verdict {
+        let verdict = self.policy.judge(record, &batch.owner);
         match verdict.clone() {
-            Verdict::Alert(reason, severity) => self.alert(record, owner, reason, severity),
+            Verdict::Alert(reason, severity) => self.alert(record, batch, reason, severity),
             Verdict::Ignore(reason) => self.ignore(reason),
             Verdict::Reject => {
                 let fault = "the record has no eventName and eventSource that are strings";
-                self.reject(&Reject { entry_id: entry_id.to_owned(), fault });
+                self.reject_in(batch, entry_id, fault);
             }
         }
         verdict
     }
 
+    fn reject_in(&mut self, batch: &Batch, entry_id: &str, fault: &'static str) {
+        let Batch { owner, log_group, log_stream, .. } = batch;
+        let entry_id = match self.of_stream {
+            true => format!("{owner} {log_group} {log_stream} {entry_id}"),
+            false => entry_id.to_owned(),
+        };
+        self.reject(&Reject { entry_id, fault });
+    }
+
     /// Counts an entry that is no readable record.
     pub fn reject(&mut self, reject: &Reject) {
         self.entries += 1;
-        self.rejects.add(reject);
+        self.rejects.add(self.batch, reject);
     }
 
     fn ignore(&mut self, reason: Reason) {
@@ -111,7 +140,7 @@ impl<'p> Triage<'p> {
         *self.ignored.entry(reason).or_default() += 1;
     }
 
-    fn alert(&mut self, record: &Record<'_>, owner: &str, reason: Reason, severity: Severity) {
+    fn alert(&mut self, record: &Record<'_>, batch: &Batch, reason: Reason, severity: Severity) {
         // CloudTrail may deliver a record twice (CloudTrail guide, "Event delivery").
         let repeated = record.event_id.as_deref().is_some_and(|id| !self.told.insert(id.into()));
         if repeated {
@@ -120,20 +149,22 @@ impl<'p> Triage<'p> {
         self.entries += 1;
         *self.alerted.entry(reason.clone()).or_default() += 1;
         let watches = match reason {
-            Reason::Watched(_) => self.policy.watches_on(record, owner),
+            Reason::Watched(_) => self.policy.watches_on(record, &batch.owner),
             _ => Vec::new(),
         };
-        let key = IncidentKey::of(record, owner);
+        let key = IncidentKey::of(record, &batch.owner);
         let known = self.by_key.get(&key).and_then(|at| self.incidents.get_mut(*at));
         match known {
             Some(incident) => {
+                incident.turn_to(self.batch, severity);
                 incident.add(record, reason, severity);
                 incident.add_watches(&watches);
             }
             None => {
                 self.by_key.insert(key.clone(), self.incidents.len());
-                let mut incident = Incident::new(key, record, reason, severity);
+                let mut incident = Incident::in_batch(self.batch, key, record, reason, severity);
                 incident.add_watches(&watches);
+                incident.log_group.clone_from(&batch.log_group);
                 self.incidents.push(incident);
             }
         }

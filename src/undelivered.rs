@@ -3,7 +3,8 @@
 //! | form | looks like |
 //! |---|---|
 //! | invocation record | `{"requestContext":{...},"requestPayload":{...}}`, as Lambda writes it |
-//! | payload | `{"awslogs":{"data":"..."}}`, as a dead-letter queue keeps it |
+//! | the same of a stream | `{"requestContext":{...},"KinesisBatchInfo":{...},"payload":"..."}`, which has the payload in S3 alone |
+//! | payload | `{"awslogs":{"data":"..."}}`, as a dead-letter queue keeps it; or of a stream |
 //! | messages | `{"Messages":[{"Body":"..."}]}`, as `aws sqs receive-message` prints it, or one of them |
 //! | notification | `{"Type":"Notification","Message":"..."}`, as SNS sends it to a queue |
 //!
@@ -20,9 +21,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::alert::text::clean;
-use crate::envelope::{Envelope, EnvelopeError, Escaped};
+use crate::delivery::Delivery;
+use crate::envelope::{EnvelopeError, Escaped};
 use crate::frame::{FrameError, Frames, Lines};
-use crate::handler::payload_id;
 
 /// Bytes of one value. Lambda invokes asynchronously with 1 MB at most (Lambda guide, "Quotas"), and
 /// `receive-message` prints ten messages.
@@ -53,11 +54,14 @@ impl Undelivered {
 /// When the newest entry of a payload was written.
 fn newest_entry(payload: &str, max_inflated: u64) -> Option<Timestamp> {
     let mut newest = None;
-    let envelope = Envelope::open(payload.as_bytes()).ok()?;
-    let whole = envelope.entries(max_inflated, |_, entry| {
-        newest = newest.max(entry.read().ok().and_then(|entry| entry.timestamp));
-    });
-    whole.ok().and(newest).and_then(|newest| Timestamp::from_millisecond(newest).ok())
+    for parcel in Delivery::open(payload.as_bytes()).ok()?.parcels() {
+        let mut newest_here = None;
+        let whole = parcel.entries(max_inflated, |_, entry| {
+            newest_here = newest_here.max(entry.read().ok().and_then(|entry| entry.timestamp));
+        });
+        newest = newest.max(whole.ok().and(newest_here));
+    }
+    Timestamp::from_millisecond(newest?).ok()
 }
 
 /// Why something holds no payload. Never shows anything of it.
@@ -222,6 +226,10 @@ struct Form<'a> {
     request_context: Option<&'a RawValue>,
     #[serde(borrow, rename = "requestPayload")]
     request_payload: Option<&'a RawValue>,
+    #[serde(borrow, rename = "KinesisBatchInfo")]
+    kinesis_batch: Option<&'a RawValue>,
+    #[serde(borrow)]
+    payload: Option<&'a RawValue>,
     #[serde(borrow)]
     timestamp: Option<&'a RawValue>,
     #[serde(borrow, rename = "Messages")]
@@ -245,6 +253,8 @@ fn open(text: &str, nesting: u32, found: &mut Found) {
     };
     if form.awslogs.is_some() {
         found.push(payload(text));
+    } else if form.kinesis_batch.is_some() {
+        record_of_stream(&form, found);
     } else if form.request_payload.is_some() || form.request_context.is_some() {
         record(&form, found);
     } else if let Some(list) = form.messages {
@@ -288,8 +298,7 @@ struct RequestContext<'a> {
 
 /// Lambda guide, "Capturing records of Lambda asynchronous invocations": the form of a record.
 fn record(form: &Form<'_>, found: &mut Found) {
-    let context = form.request_context.map(|context| serde_json::from_str(context.get()));
-    let context: RequestContext<'_> = context.and_then(Result::ok).unwrap_or_default();
+    let context = context(form);
     if context.condition.as_deref() == Some("Success") {
         let what = "of an invocation that succeeded: its alerts were told";
         return found.push(Err(Fault::Record(what)));
@@ -297,17 +306,43 @@ fn record(form: &Form<'_>, found: &mut Found) {
     let Some(request_payload) = form.request_payload else {
         return found.push(Err(Fault::Record("without a `requestPayload`")));
     };
-    let request = context.request_id.map(|id| clean(&id, LONGEST_REQUEST_ID));
+    found.push(payload_of(form, request_payload.get()));
+}
+
+/// Lambda guide, "Retain discarded batch records for a Kinesis Data Streams event source": the form of
+/// a record. Its payload, which only S3 gets, is a string there; an object will do.
+fn record_of_stream(form: &Form<'_>, found: &mut Found) {
+    let payload = form.payload.filter(|payload| payload.get() != "null");
+    let text = payload.map(|payload| match Escaped::of(payload) {
+        Some(string) => string.unescape().unwrap_or_default(),
+        None => Cow::Borrowed(payload.get()),
+    });
+    found.push(match text {
+        Some(text) => payload_of(form, &text),
+        None => Err(Fault::Record(WITHOUT_PAYLOAD)),
+    });
+}
+
+const WITHOUT_PAYLOAD: &str = "that names records of a stream and holds none of them: as long as the stream \
+    has them (24 hours, unless it was told to keep them longer), get them with `aws kinesis get-records`; an \
+    S3 bucket as on-failure destination keeps them";
+
+/// The payload that an invocation record is of.
+fn payload_of(form: &Form<'_>, text: &str) -> Result<Undelivered, Fault> {
+    let request = context(form).request_id.map(|id| clean(&id, LONGEST_REQUEST_ID));
     let given_up = form.timestamp.and_then(|time| serde_json::from_str(time.get()).ok());
-    let payload = payload(request_payload.get());
-    found.push(payload.map(|payload| Undelivered { request, given_up, ..payload }));
+    payload(text).map(|payload| Undelivered { request, given_up, ..payload })
+}
+
+fn context<'a>(form: &Form<'a>) -> RequestContext<'a> {
+    let context = form.request_context.map(|context| serde_json::from_str(context.get()));
+    context.and_then(Result::ok).unwrap_or_default()
 }
 
 /// Lambda's are of 36 characters.
 const LONGEST_REQUEST_ID: usize = 64;
 
 fn payload(text: &str) -> Result<Undelivered, Fault> {
-    let envelope = Envelope::open(text.as_bytes()).map_err(Fault::Foreign)?;
-    let id = payload_id(&envelope);
+    let id = Delivery::open(text.as_bytes()).map_err(Fault::Foreign)?.id();
     Ok(Undelivered { payload: text.to_owned(), id, request: None, given_up: None })
 }

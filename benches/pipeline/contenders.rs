@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_lambda_events::event::cloudwatch_logs::LogsEvent;
+use regionwatch::delivery::Delivery;
 use regionwatch::envelope::Envelope;
 use regionwatch::policy::Policy;
 use regionwatch::skim::Seen;
@@ -45,6 +46,9 @@ pub const WALKS: [Walk; 5] = [
     Walk { name: "naive", what: "LogsEvent and serde_json::Value, region and prefix", run: naive },
 ];
 
+/// Ours, on the payload of a stream.
+pub const STREAM: Walk = Walk { name: "stream", what: "the same from a stream", run: of_stream };
+
 /// Where ours stands among [`WALKS`].
 pub const OURS: usize = 2;
 
@@ -66,7 +70,8 @@ impl Contender {
 }
 
 impl Walk {
-    fn time(&self, payload: &[u8], times: u64) -> Duration {
+    /// The processor's time for so many walks over the payload.
+    pub fn time(&self, payload: &[u8], times: u64) -> Duration {
         let policy = Policy::embedded().unwrap();
         let start = spent();
         for _ in 0..times {
@@ -92,12 +97,21 @@ fn ours(policy: &Policy, payload: &[u8]) -> u64 {
 fn warm(policy: &Policy, payload: &[u8]) -> u64 {
     static SEEN: Mutex<Option<Seen>> = Mutex::new(None);
     let mut seen = SEEN.lock().unwrap();
-    let mut triage = Triage::with(policy, seen.take().unwrap_or_default());
+    let mut triage = Triage::new(policy).with_seen(seen.take().unwrap_or_default());
     let envelope = Envelope::open(payload).unwrap();
     envelope.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
     let (triaged, now_seen) = triage.part();
     *seen = Some(now_seen);
     triaged.alerts()
+}
+
+fn of_stream(policy: &Policy, payload: &[u8]) -> u64 {
+    let mut triage = Triage::of_stream(policy);
+    for (number, parcel) in Delivery::open(payload).unwrap().parcels().iter().enumerate() {
+        triage.turn_to(number);
+        parcel.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+    }
+    triage.finish().alerts()
 }
 
 fn floor(_: &Policy, payload: &[u8]) -> u64 {

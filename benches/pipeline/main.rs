@@ -25,7 +25,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use contenders::{Contender, OURS, WALKS};
+use contenders::{Contender, OURS, STREAM, WALKS};
 use peer::Peer;
 
 /// Instructions for one record of a batch of [`COUNTED`], all told.
@@ -54,6 +54,7 @@ fn time_all() {
     for count in [1, 50, 1_000, 20_000] {
         compare(&trail::payload(count), count);
     }
+    compare_stream();
     match corpus() {
         Some(records) => {
             println!("\nthe corpus:");
@@ -62,6 +63,25 @@ fn time_all() {
         None => println!("\nthe corpus is skipped: there is no ../shared/corpus"),
     }
 }
+
+/// The same records in one batch, and in the records of a stream, in turns.
+fn compare_stream() {
+    let records = trail::records(IN_STREAM);
+    let (whole, alone) = (trail::pack(&trail::batch(&records)), WALKS[OURS]);
+    println!("\n{IN_STREAM} records, ns a record:");
+    for batches in [1, 64, 1_000] {
+        let stream = trail::stream(&records, batches);
+        let took: Vec<(f64, f64)> = (0..21)
+            .map(|_| (alone.time(&whole, 1).as_secs_f64(), STREAM.time(&stream, 1).as_secs_f64()))
+            .collect();
+        let nanoseconds = median(took.iter().map(|took| took.1)) * 1e9 / IN_STREAM as f64;
+        let ratio = median(took.iter().map(|took| took.1 / took.0));
+        println!("{nanoseconds:>12.0} {ratio:>9.2} x one batch  in {batches} of a stream");
+    }
+}
+
+/// Records that nearly fill a payload of a stream.
+const IN_STREAM: u64 = 20_000;
 
 /// Real records, one a line.
 fn corpus() -> Option<Vec<String>> {

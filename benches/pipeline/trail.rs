@@ -62,6 +62,20 @@ pub fn pack(batch: &[u8]) -> Vec<u8> {
     envelope(&gzip.finish().unwrap())
 }
 
+/// The payload of a Kinesis stream with these records spread over so many of its own.
+pub fn stream(records: &[String], batches: usize) -> Vec<u8> {
+    let mut text = String::from(r#"{"Records":["#);
+    for (number, records) in records.chunks(records.len().div_ceil(batches)).enumerate() {
+        let packed = String::from_utf8(pack(&batch(records))).unwrap();
+        let data = packed.trim_start_matches(r#"{"awslogs":{"data":""#).trim_end_matches(r#""}}"#);
+        let comma = if number == 0 { "" } else { "," };
+        let sequence = format!("4967{number:052}");
+        write!(text, r#"{comma}{{"kinesis":{{"kinesisSchemaVersion":"1.0","partitionKey":"{number:032x}","sequenceNumber":"{sequence}","data":"{data}","approximateArrivalTimestamp":1795435200.123}},"eventSource":"aws:kinesis","eventVersion":"1.0","eventID":"shardId-000000000000:{sequence}","eventName":"aws:kinesis:record","invokeIdentityArn":"arn:aws:iam::111122223333:role/regionwatch","awsRegion":"us-east-1","eventSourceARN":"arn:aws:kinesis:us-east-1:111122223333:stream/regionwatch"}}"#).unwrap();
+    }
+    text.push_str("]}");
+    text.into_bytes()
+}
+
 /// Data that is compressed already, in the envelope of Lambda.
 pub fn envelope(gzip: &[u8]) -> Vec<u8> {
     format!(r#"{{"awslogs":{{"data":"{}"}}}}"#, STANDARD.encode(gzip)).into_bytes()

@@ -1,4 +1,4 @@
-//! Any bytes as a payload, as gzip data, as an inflated batch, and as history: read in bounded
+//! Any bytes as a payload, as gzip data of a subscription and of a stream, as an inflated batch, and as history: read in bounded
 //! memory without a panic, however they are cut, and as serde reads them.
 
 #![no_main]
@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
-use regionwatch::envelope::{Batch, Envelope};
+use regionwatch::delivery::Delivery;
 use regionwatch::source;
 use regionwatch_fuzz::batch::{look, read_in_steps, read_whole};
 
@@ -15,7 +15,9 @@ const MAX_INFLATED: u64 = 16 * 1024 * 1024;
 
 fuzz_target!(|data: &[u8]| {
     open(data);
-    open(format!(r#"{{"awslogs":{{"data":"{}"}}}}"#, STANDARD.encode(data)).as_bytes());
+    let packed = STANDARD.encode(data);
+    open(format!(r#"{{"awslogs":{{"data":"{packed}"}}}}"#).as_bytes());
+    open(format!(r#"{{"Records":[{{"kinesis":{{"data":"{packed}"}}}}]}}"#).as_bytes());
 
     let at_once = read_in_steps(data, &[]);
     for steps in [&[0][..], &[1, 250, 0, 30]] {
@@ -32,14 +34,16 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn open(payload: &[u8]) -> Option<Batch> {
-    let envelope = Envelope::open(payload).ok()?;
-    let mut entries = 0;
-    let batch = envelope.entries(MAX_INFLATED, |_, entry| {
-        entries += 1;
-        let _ = look(&entry);
-    });
-    let batch = batch.ok()?;
-    assert!(batch.inflated_bytes <= MAX_INFLATED && entries <= batch.inflated_bytes);
-    Some(batch)
+fn open(payload: &[u8]) {
+    let Ok(delivery) = Delivery::open(payload) else { return };
+    for parcel in delivery.parcels() {
+        let mut entries = 0;
+        let batch = parcel.entries(MAX_INFLATED, |_, entry| {
+            entries += 1;
+            let _ = look(&entry);
+        });
+        if let Ok(batch) = batch {
+            assert!(batch.inflated_bytes <= MAX_INFLATED && entries <= batch.inflated_bytes);
+        }
+    }
 }

@@ -146,7 +146,7 @@ fn follow_up(draws: &mut Unstructured<'_>) -> Result<Option<FollowUp>> {
 fn rejects(draws: &mut Unstructured<'_>) -> Result<Rejects> {
     let mut rejects = Rejects::default();
     for _ in 0..=draws.int_in_range(0..=30)? {
-        rejects.add(&Reject { entry_id: text(draws)?, fault: "the message is no JSON object" });
+        rejects.add(0, &Reject { entry_id: text(draws)?, fault: "the message is no JSON object" });
     }
     Ok(rejects)
 }

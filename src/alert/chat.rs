@@ -8,7 +8,7 @@
 use serde::Serialize;
 
 use super::incident::id_of;
-use super::prose::title_end;
+use super::prose::{part_of, title_end};
 use super::text::{clean, code, plain, shorten};
 use super::{Alert, Body, Counted, DigestBody, IncidentBody, UnreadableBody};
 
@@ -179,7 +179,7 @@ fn digest(blocks: &mut Vec<String>, body: &DigestBody) {
 
 fn unreadable(blocks: &mut Vec<String>, body: &UnreadableBody) {
     blocks.push(counted("Why", &body.faults));
-    blocks.push(list("Log stream", [&body.log_stream]));
+    blocks.push(list(part_of(&body.log_group), [&body.log_stream]));
     blocks.push(list("Entries", &body.entry_ids));
 }
 

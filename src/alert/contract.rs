@@ -214,11 +214,12 @@ pub struct DigestLine {
 pub struct UnreadableBody {
     /// How many entries.
     pub count: u64,
-    /// The log group they are in.
+    /// The log group they are in; where a Kinesis stream brought them, its ARN.
     pub log_group: String,
-    /// The log stream they are in.
+    /// The log stream they are in, or the shard.
     pub log_stream: String,
-    /// Ids of the first entries.
+    /// Ids of the first few. Where a stream brought them: account, log group, log stream and id; the
+    /// sequence number alone of a record of the stream that nobody can read.
     pub entry_ids: Vec<String>,
     /// What was wrong with them, with counts.
     pub faults: Vec<Counted>,

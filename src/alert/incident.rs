@@ -26,6 +26,8 @@ pub struct Incident {
     pub account: String,
     /// The region's code.
     pub region: String,
+    /// The log group in which its first record was read, where that is known.
+    pub log_group: String,
     /// What became of the calls.
     pub outcome: Outcome,
     /// The gravest alert's reason; of equals the first.
@@ -38,6 +40,8 @@ pub struct Incident {
     pub reasons: BTreeMap<Reason, u64>,
     /// Ids of the watches that matched.
     watches: BTreeSet<Arc<str>>,
+    /// What each batch has of it, in their order.
+    pub shares: Vec<Share>,
     /// `ec2:RunInstances` and the like, with their counts.
     pub calls: Counts,
     /// How grave each of them is.
@@ -58,6 +62,21 @@ pub struct Incident {
     pub resources: Few,
     /// Records to look up: the first few, and of many the gravest. The gravest are first.
     pub events: Vec<EventRef>,
+}
+
+/// What one batch has of an incident. The ledger knows a replay by it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// Which batch of the payload, from 0.
+    pub batch: usize,
+    /// How many records.
+    pub count: u64,
+    /// The gravest record's severity.
+    pub severity: Severity,
+    /// Ids of the watches that matched.
+    pub watches: BTreeSet<Arc<str>>,
+    /// The calls, with their counts.
+    pub calls: Counts,
 }
 
 /// What calls are ordered by where people read of them, besides their count.
@@ -178,18 +197,31 @@ pub fn id_of(words: &[&str]) -> String {
 }
 
 impl Incident {
-    /// An incident that begins with `record`, whose verdict was an alert.
+    /// An incident that begins with `record`, whose verdict was an alert, in the first batch.
     pub fn new(key: IncidentKey, record: &Record<'_>, reason: Reason, severity: Severity) -> Self {
+        Incident::in_batch(0, key, record, reason, severity)
+    }
+
+    /// One that begins in another batch.
+    pub fn in_batch(
+        batch: usize,
+        key: IncidentKey,
+        record: &Record<'_>,
+        reason: Reason,
+        severity: Severity,
+    ) -> Self {
         let mut incident = Incident {
             id: key.id(),
             account: clean(&key.account, LONGEST_NAME),
             region: clean(&key.region, LONGEST_NAME),
+            log_group: String::new(),
             outcome: key.outcome,
             reason: reason.clone(),
             severity,
             count: 0,
             reasons: BTreeMap::new(),
             watches: BTreeSet::new(),
+            shares: Vec::new(),
             calls: Counts::default(),
             ranks: BTreeMap::new(),
             error_codes: Counts::default(),
@@ -201,8 +233,18 @@ impl Incident {
             resources: Few::default(),
             events: Vec::new(),
         };
+        incident.turn_to(batch, severity);
         incident.add(record, reason, severity);
         incident
+    }
+
+    /// Says in which batch the records are that are added from here on, the first of which is so
+    /// grave.
+    pub fn turn_to(&mut self, batch: usize, severity: Severity) {
+        if self.shares.last().is_none_or(|share| share.batch != batch) {
+            let (watches, calls) = (BTreeSet::new(), Counts::default());
+            self.shares.push(Share { batch, count: 0, severity, watches, calls });
+        }
     }
 
     /// Adds a record of the same key.
@@ -232,6 +274,9 @@ impl Incident {
         let call = clean(&format!("{}:{}", record.service(), record.name()), LONGEST_NAME);
         let watched = matches!(reason, Reason::Watched(_));
         let place = self.ranks.len();
+        if let Some(share) = self.shares.last_mut() {
+            share.add(call.clone(), severity);
+        }
         self.calls.add(call.clone(), MOST_CALLS);
         if self.calls.words.contains_key(&call) {
             let rank = self.ranks.entry(call).or_insert(Rank { severity, watched, place });
@@ -278,7 +323,18 @@ impl Incident {
 
     /// Adds the ids of all watches on a record, of which its reason names only the gravest.
     pub fn add_watches(&mut self, ids: &[&Arc<str>]) {
+        if let Some(share) = self.shares.last_mut() {
+            share.watches.extend(ids.iter().map(|id| Arc::clone(id)));
+        }
         self.watches.extend(ids.iter().map(|id| Arc::clone(id)));
+    }
+}
+
+impl Share {
+    fn add(&mut self, call: String, severity: Severity) {
+        self.count += 1;
+        self.severity = self.severity.max(severity);
+        self.calls.add(call, MOST_CALLS);
     }
 }
 

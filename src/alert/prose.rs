@@ -301,7 +301,7 @@ fn digest(out: &mut String, alert: &Alert, body: &DigestBody) -> fmt::Result {
 const BUSIEST: usize = 3;
 
 fn unreadable(out: &mut String, alert: &Alert, body: &UnreadableBody) -> fmt::Result {
-    let place = format!("log group {}, account {}", body.log_group, alert.account);
+    let place = format!("{}, account {}", read_in(&body.log_group), alert.account);
     writeln!(out, "{} entries could not be read as CloudTrail records: {place}.", body.count)?;
     writeln!(out, "Nobody judged them. Severity: {}.", alert.severity)?;
     if let Some(follow_up) = &body.follow_up {
@@ -309,7 +309,8 @@ fn unreadable(out: &mut String, alert: &Alert, body: &UnreadableBody) -> fmt::Re
     }
     writeln!(out, "\nWHY")?;
     counted_lines(out, &body.faults)?;
-    writeln!(out, "\nLOOK THEM UP\n  log stream {}", body.log_stream)?;
+    let part = part_of(&body.log_group).to_lowercase();
+    writeln!(out, "\nLOOK THEM UP\n  {part} {}", body.log_stream)?;
     for id in &body.entry_ids {
         writeln!(out, "  entry {id}")?;
     }
@@ -317,6 +318,25 @@ fn unreadable(out: &mut String, alert: &Alert, body: &UnreadableBody) -> fmt::Re
     writeln!(out, "  1. Look at the entries: something other than CloudTrail may write there.")?;
     writeln!(out, "  2. If they are CloudTrail's, report them to the maintainers of regionwatch.")?;
     writeln!(out, "\nReason: unreadable. Incident {}.", alert.id)
+}
+
+/// `log group aws-cloudtrail-logs`, or `Kinesis stream regionwatch`.
+pub fn read_in(place: &str) -> String {
+    match stream(place) {
+        Some(name) => format!("Kinesis stream {name}"),
+        None => format!("log group {place}"),
+    }
+}
+
+/// What a part of the place is called.
+pub fn part_of(place: &str) -> &'static str {
+    if stream(place).is_some() { "Shard" } else { "Log stream" }
+}
+
+/// The name of a stream, by its ARN; no log group has a colon in its name (CloudWatch Logs API,
+/// `CreateLogGroup`).
+fn stream(place: &str) -> Option<&str> {
+    place.strip_prefix("arn:").map(|arn| arn.rsplit('/').next().unwrap_or(arn))
 }
 
 fn counted_lines(out: &mut String, words: &[Counted]) -> fmt::Result {

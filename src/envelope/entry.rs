@@ -180,7 +180,7 @@ impl<'a> Escaped<'a> {
 
 /// `Cow` alone would always copy.
 #[derive(Deserialize)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
 #[derive(Deserialize)]
 struct Members<'a> {

@@ -10,15 +10,16 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{Cause, Decision, Sighting, Telling};
+use super::{Cause, Decision, Share, Sighting, Telling};
 use crate::policy::Severity;
 
 /// Messages in a window that are sent for a single new name of a call. Each one behind them needs
 /// twice as many new names as the one before it, so that nobody buys silence with harmless names.
 const MOST_FOR_ONE_NAME: u32 = 20;
 
-/// Payloads remembered for an incident, to know a replay by.
-const MOST_PAYLOADS: usize = 64;
+/// Batches remembered for an incident, to know a replay by. The template hands over no more records
+/// of a stream at once.
+pub const MOST_BATCHES: usize = 64;
 
 /// Bytes of the names of calls that are remembered as told: some two thousand names. One that is not
 /// remembered counts as new again.
@@ -33,6 +34,7 @@ const MOST_UNTOLD_BYTES: usize = 10_000;
 
 /// Longer than any invocation, which may take 15 minutes (Lambda guide, "Quotas").
 const FARTHEST_AHEAD: SignedDuration = SignedDuration::from_hours(1);
+
 /// What is remembered of one incident within a window. Sums saturate, for what was stored may say
 /// anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,16 +45,17 @@ pub struct Memory {
     total: u64,
     /// Names of the calls that nobody was told of, with how often each.
     untold: BTreeMap<String, u64>,
-    /// Payloads that were counted in this window.
-    payloads: VecDeque<Payload>,
+    /// Batches that were counted in this window.
+    #[serde(rename = "payloads")]
+    batches: VecDeque<Batch>,
     /// The same of windows before.
-    before: VecDeque<Payload>,
+    before: VecDeque<Batch>,
     told: Option<Told>,
 }
 
-/// A payload that was seen.
+/// A batch that was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Payload {
+struct Batch {
     id: String,
     /// Tells what was told of it; empty for nothing.
     told: String,
@@ -77,7 +80,7 @@ impl Memory {
             carried: 0,
             total: 0,
             untold: BTreeMap::new(),
-            payloads: VecDeque::new(),
+            batches: VecDeque::new(),
             before: VecDeque::new(),
             told: None,
         }
@@ -88,7 +91,7 @@ impl Memory {
         Memory {
             carried: self.carried.saturating_add(self.held()),
             untold: self.untold.clone(),
-            before: self.before.iter().chain(&self.payloads).cloned().collect(),
+            before: self.before.iter().chain(&self.batches).cloned().collect(),
             ..Memory::new(now)
         }
     }
@@ -108,29 +111,20 @@ impl Memory {
         }
     }
 
-    /// Counts a sighting, unless it is a replay, and decides.
-    pub fn record(&mut self, sighting: Sighting) -> Decision {
-        let at =
-            |payloads: &VecDeque<Payload>| payloads.iter().position(|p| p.id == sighting.payload);
-        if let Some(before) = at(&self.before) {
-            if self.before.get(before).is_some_and(|payload| payload.told == sighting.contents()) {
-                return Decision::Hold;
-            }
-            // It was counted in a window before, and counts in this one instead.
-            self.before.remove(before);
-            self.carried = self.carried.saturating_sub(sighting.count);
-            subtract(&mut self.untold, &sighting.calls);
+    /// Counts a sighting, as far as it is no replay, and decides.
+    pub fn record(&mut self, mut sighting: Sighting) -> Decision {
+        sighting.shares.retain(|share| !self.told_of(share));
+        let Some(whole) = sighting.whole() else { return Decision::Hold };
+        for share in &sighting.shares {
+            self.count(share);
         }
-        if at(&self.payloads).is_none() {
-            self.count(&sighting);
-        }
-        let held = self.carried.saturating_add(self.held().saturating_sub(sighting.count));
-        let causes = self.causes(&sighting, held);
+        let held = self.carried.saturating_add(self.held().saturating_sub(whole.count));
+        let causes = self.causes(&whole, held);
         if causes.is_empty() {
             return Decision::Hold;
         }
         let mut held_calls = self.untold.clone();
-        subtract(&mut held_calls, &sighting.calls);
+        subtract(&mut held_calls, &whole.calls);
         let (names_held, total, window) = (true, self.total, self.began);
         Decision::Tell(Box::new(Telling {
             sighting,
@@ -143,34 +137,51 @@ impl Memory {
         }))
     }
 
-    fn count(&mut self, sighting: &Sighting) {
-        self.total = self.total.saturating_add(sighting.count);
-        add(&mut self.untold, &sighting.calls);
-        self.payloads.push_back(Payload { id: sighting.payload.clone(), told: String::new() });
-        if self.payloads.len() + self.before.len() > MOST_PAYLOADS
+    /// Whether a message was accepted that told all of this, in whichever window.
+    fn told_of(&self, share: &Share) -> bool {
+        let mut known = self.batches.iter().chain(&self.before);
+        let known = known.find(|batch| batch.id == share.batch && !batch.told.is_empty());
+        known.is_some_and(|batch| batch.told == share.contents())
+    }
+
+    /// Counts what a batch has, once.
+    fn count(&mut self, share: &Share) {
+        if let Some(at) = self.before.iter().position(|batch| batch.id == share.batch) {
+            // It was counted in a window before, and counts in this one instead.
+            self.before.remove(at);
+            self.carried = self.carried.saturating_sub(share.count);
+            subtract(&mut self.untold, &share.calls);
+        }
+        if self.batches.iter().any(|batch| batch.id == share.batch) {
+            return;
+        }
+        self.total = self.total.saturating_add(share.count);
+        add(&mut self.untold, &share.calls);
+        self.batches.push_back(Batch { id: share.batch.clone(), told: String::new() });
+        if self.batches.len() + self.before.len() > MOST_BATCHES
             && self.before.pop_front().is_none()
         {
-            self.payloads.pop_front();
+            self.batches.pop_front();
         }
     }
 
-    fn causes(&self, sighting: &Sighting, held: u64) -> Vec<Cause> {
+    fn causes(&self, seen: &Share, held: u64) -> Vec<Cause> {
         let Some(told) = &self.told else {
             return vec![if held == 0 { Cause::First } else { Cause::NothingTold }];
         };
         let mut causes = Vec::new();
-        let watches: Vec<_> = sighting.watches.difference(&told.watches).cloned().collect();
+        let watches: Vec<_> = seen.watches.difference(&told.watches).cloned().collect();
         if !watches.is_empty() {
             causes.push(Cause::NewWatches(watches));
         }
         let is_new = |call: &&String| !told.calls.contains(*call);
-        let calls: Vec<_> = sighting.calls.keys().filter(is_new).cloned().collect();
-        // Those of this sighting are among the untold ones, as far as they are remembered.
+        let calls: Vec<_> = seen.calls.keys().filter(is_new).cloned().collect();
+        // Those seen now are among the untold ones, as far as they are remembered.
         let untold = self.untold.keys().filter(is_new).count().max(calls.len());
         if !calls.is_empty() && untold >= names_needed(told.for_new_calls) {
             causes.push(Cause::NewCalls(calls));
         }
-        if sighting.severity > told.severity {
+        if seen.severity > told.severity {
             causes.push(Cause::GraverThan(told.severity));
         }
         let milestone = milestone(self.total);
@@ -182,52 +193,54 @@ impl Memory {
 
     /// Remembers what people know now.
     pub fn confirm(&mut self, telling: &Telling) {
-        let sighting = &telling.sighting;
         if telling.window != self.began {
             return self.confirm_before(telling);
         }
+        let Some(seen) = telling.sighting.whole() else { return };
         // A confirmation that is noted twice finds nothing new.
         if self.told.as_ref().is_none_or(|told| telling.total > told.total) {
-            subtract(&mut self.untold, &sighting.calls);
+            subtract(&mut self.untold, &seen.calls);
             if telling.names_held {
                 subtract(&mut self.untold, &telling.held_calls);
             }
             self.carried = if telling.names_held { 0 } else { telling.held };
         }
-        if let Some(payload) = self.payloads.iter_mut().find(|p| p.id == sighting.payload) {
-            payload.told = sighting.contents();
+        for share in &telling.sighting.shares {
+            if let Some(batch) = self.batches.iter_mut().find(|batch| batch.id == share.batch) {
+                batch.told = share.contents();
+            }
         }
         let told = self.told.get_or_insert_with(|| Told {
             total: 0,
-            severity: sighting.severity,
+            severity: seen.severity,
             watches: BTreeSet::new(),
             calls: BTreeSet::new(),
             for_new_calls: 0,
         });
-        let is_new = sighting.calls.keys().any(|call| !told.calls.contains(call));
+        let is_new = seen.calls.keys().any(|call| !told.calls.contains(call));
         if is_new && matches!(telling.causes.as_slice(), [Cause::NewCalls(_)]) {
             told.for_new_calls = told.for_new_calls.saturating_add(1);
         }
         told.total = told.total.max(telling.total);
-        told.severity = told.severity.max(sighting.severity);
-        learn(&mut told.watches, sighting.watches.iter(), MOST_WATCH_BYTES);
-        learn(&mut told.calls, sighting.calls.keys(), MOST_CALL_BYTES);
+        told.severity = told.severity.max(seen.severity);
+        learn(&mut told.watches, seen.watches.iter(), MOST_WATCH_BYTES);
+        learn(&mut told.calls, seen.calls.keys(), MOST_CALL_BYTES);
     }
 
     /// The same for a window that is over: its calls are no longer untold, and none of its numbers
     /// silences this one.
     fn confirm_before(&mut self, telling: &Telling) {
-        let sighting = &telling.sighting;
-        let Some(payload) = self.before.iter_mut().find(|p| p.id == sighting.payload) else {
-            return;
-        };
-        let was_told = std::mem::replace(&mut payload.told, sighting.contents());
-        if !was_told.is_empty() {
-            return;
+        let mut is_news = false;
+        for share in &telling.sighting.shares {
+            let batch = self.before.iter_mut().find(|batch| batch.id == share.batch);
+            let Some(batch) = batch else { continue };
+            if std::mem::replace(&mut batch.told, share.contents()).is_empty() {
+                self.carried = self.carried.saturating_sub(share.count);
+                subtract(&mut self.untold, &share.calls);
+                is_news = true;
+            }
         }
-        self.carried = self.carried.saturating_sub(sighting.count);
-        subtract(&mut self.untold, &sighting.calls);
-        if telling.names_held {
+        if is_news && telling.names_held {
             self.carried = self.carried.saturating_sub(telling.held);
             subtract(&mut self.untold, &telling.held_calls);
         }
@@ -290,10 +303,16 @@ pub(super) mod tests {
     pub fn sighting(payload: u32, count: u64, calls: &[&str]) -> Sighting {
         Sighting {
             incident: "incident".to_owned(),
-            payload: payload.to_string(),
+            shares: vec![share(payload, count, calls)],
             now: Timestamp::from_second(i64::from(payload)).unwrap(),
             record_by: Timestamp::MAX,
             confirm_by: Timestamp::MAX,
+        }
+    }
+
+    fn share(batch: u32, count: u64, calls: &[&str]) -> Share {
+        Share {
+            batch: batch.to_string(),
             count,
             severity: Severity::High,
             watches: BTreeSet::new(),
@@ -331,8 +350,8 @@ pub(super) mod tests {
         let run = told(&mut memory, sighting(3, 1, &["ec2:RunInstances"])).unwrap();
         assert_eq!(run, "new calls ec2:RunInstances, held 1 of 3");
         let mut stop = sighting(4, 1, &["ec2:CreateTags"]);
-        stop.watches.insert("trail-tampering".to_owned());
-        stop.severity = Severity::Critical;
+        stop.shares[0].watches.insert("trail-tampering".to_owned());
+        stop.shares[0].severity = Severity::Critical;
         let stop = told(&mut memory, stop).unwrap();
         assert_eq!(stop, "watch trail-tampering; graver than high, held 0 of 4");
     }
@@ -363,16 +382,56 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_last_payloads_are_known_again() {
+    fn the_last_batches_are_known_again() {
         let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
-        let payloads = u32::try_from(MOST_PAYLOADS).unwrap();
-        for payload in 0..=payloads {
-            memory.record(sighting(payload, 1, &["a:B"]));
+        for batch in 0..=u32::try_from(MOST_BATCHES).unwrap() {
+            memory.record(sighting(batch, 1, &["a:B"]));
         }
         let total = memory.total;
         memory.record(sighting(1, 1, &["a:B"]));
         assert_eq!(memory.total, total);
         memory.record(sighting(0, 1, &["a:B"]));
         assert_eq!(memory.total, total + 1);
+    }
+
+    /// A sighting of batches with so many calls each.
+    fn of_batches(batches: &[(u32, u64)], call: &str) -> Sighting {
+        let shares = batches.iter().map(|(batch, count)| share(*batch, *count, &[call])).collect();
+        Sighting { shares, ..sighting(0, 0, &[]) }
+    }
+
+    #[test]
+    fn several_batches_are_told_at_once_and_each_is_known_again() {
+        let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
+        let first = told(&mut memory, of_batches(&[(1, 2), (2, 3), (3, 1)], "a:B"));
+        assert_eq!(first.unwrap(), "first sighting, held 0 of 6");
+        assert_eq!(memory.record(of_batches(&[(2, 3), (3, 1)], "a:B")), Decision::Hold);
+        assert_eq!(memory.total, 6);
+        // A replay that brings what is new: that alone counts, and reaches a milestone.
+        assert_eq!(told(&mut memory, of_batches(&[(3, 1), (4, 3)], "a:B")), None);
+        let more = told(&mut memory, of_batches(&[(3, 1), (4, 3), (5, 2)], "a:B"));
+        assert_eq!(more.unwrap(), "10 calls reached, held 0 of 11");
+    }
+
+    #[test]
+    fn what_was_not_accepted_is_told_by_the_replay_of_its_batches() {
+        let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
+        assert!(matches!(memory.record(of_batches(&[(1, 2), (2, 3)], "a:B")), Decision::Tell(_)));
+        let again = told(&mut memory, of_batches(&[(2, 3)], "a:B")).unwrap();
+        assert_eq!(again, "nothing told yet in this window, held 2 of 5");
+    }
+
+    #[test]
+    fn batches_of_a_window_before_that_were_told_are_no_news() {
+        let (mut memory, window) =
+            (Memory::new(Timestamp::UNIX_EPOCH), SignedDuration::from_secs(60));
+        assert!(told(&mut memory, of_batches(&[(1, 2), (2, 3)], "a:B")).is_some());
+        memory.turn(Timestamp::from_second(60).unwrap(), window);
+        assert_eq!(memory.record(of_batches(&[(1, 2), (2, 3)], "a:B")), Decision::Hold);
+        let news = told(&mut memory, of_batches(&[(2, 3), (3, 1)], "a:B")).unwrap();
+        assert_eq!(news, "first sighting, held 0 of 1");
+        // Another policy makes something else of a batch: then it is told, and counts anew.
+        let other = told(&mut memory, of_batches(&[(2, 4)], "a:C")).unwrap();
+        assert_eq!(other, "new calls a:C, held 0 of 5");
     }
 }

@@ -63,7 +63,8 @@ fn readable(message: &Message) -> String {
 #[test]
 fn mails_read_as_they_should() {
     let mut silent = Vec::new();
-    for name in names() {
+    // The sample of a stream is made of other samples.
+    for name in names().into_iter().filter(|name| name != "kinesis") {
         let all: Vec<String> = messages(&name).iter().map(readable).collect();
         if all.is_empty() {
             silent.push(name);

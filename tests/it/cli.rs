@@ -182,3 +182,25 @@ fn pack_makes_what_invoke_takes() {
     let packed = regionwatch(&["pack", "records/root.json"]);
     assert_eq!(packed.stdout, fs::read(events().join("root.json")).unwrap());
 }
+
+#[test]
+fn pack_makes_a_stream_whose_records_are_handled_as_one_payload() {
+    let of = [
+        "mutating-unapproved-region.json",
+        "approved-region.json",
+        "sensitive-read.json",
+        "unreadable.ndjson",
+    ];
+    let records = of.map(|name| format!("records/{name}"));
+    let mut arguments = vec!["pack", "--kinesis"];
+    arguments.extend(records.iter().map(String::as_str));
+    assert_eq!(regionwatch(&arguments).stdout, fs::read(events().join("kinesis.json")).unwrap());
+
+    let output = regionwatch(&["invoke", "--format", "json", "kinesis.json"]);
+    assert_eq!((output.status.code(), lines(&output).len()), (Some(0), 4));
+    let line = "kinesis.json: 4 records of a stream, 17 entries: 8 alerts, 6 ignored (4 approved-region, 2 read-only), 3 unreadable";
+    assert!(stderr(&output).contains(line), "{}", stderr(&output));
+    // History reads them, too.
+    let output = regionwatch(&["scan", "kinesis.json"]);
+    assert!(stdout(&output).contains("1 file, 17 entries: 8 alerts"), "{}", stdout(&output));
+}

@@ -13,7 +13,11 @@ fn both_read_the_same_entries_from_every_sample() {
         if path.extension().is_none_or(|extension| extension != "json") {
             continue;
         }
-        let payload = payload(path.file_stem().unwrap().to_str().unwrap());
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        if name == "kinesis" {
+            continue;
+        }
+        let payload = payload(name);
         let theirs: LogsEvent = serde_json::from_slice(&payload).unwrap();
         let theirs = theirs.aws_logs.data;
         let mut ours = Vec::new();

@@ -159,7 +159,14 @@ fn flood(incidents: usize, account: impl Fn(usize) -> String) -> (Summary, Vec<M
     let (policy, kept) = (Policy::embedded().unwrap(), Kept(Mutex::default()));
     let limits = Limits { max_messages: 2, ..Limits::default() };
     let (ledger, formats) = (ledger(), Formats::default());
-    let handler = Handler { policy: &policy, ledger: &ledger, publish: &kept, formats, limits };
+    let handler = Handler {
+        policy: &policy,
+        seen: &Mutex::default(),
+        ledger: &ledger,
+        publish: &kept,
+        formats,
+        limits,
+    };
     let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
     let deadline = now + SignedDuration::from_secs(60);
     let invocation = Invocation { id: "request", now, began: now, deadline };

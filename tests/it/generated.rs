@@ -131,7 +131,7 @@ impl Draws {
         let mut rejects = Rejects::default();
         for _ in 0..=self.below(30) {
             let entry_id = self.text();
-            rejects.add(&Reject { entry_id, fault: "the message is no JSON object" });
+            rejects.add(0, &Reject { entry_id, fault: "the message is no JSON object" });
         }
         rejects
     }

@@ -26,7 +26,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    fn new(fates: fn(usize, &Message) -> Option<Result<(), PublishError>>) -> Self {
+    pub fn new(fates: fn(usize, &Message) -> Option<Result<(), PublishError>>) -> Self {
         Outbox { fates, accepted: Mutex::default() }
     }
 
@@ -34,7 +34,7 @@ impl Outbox {
         Outbox::new(|_, _| Some(Ok(())))
     }
 
-    fn alerts(&self) -> Vec<Value> {
+    pub fn alerts(&self) -> Vec<Value> {
         self.accepted.lock().unwrap().clone()
     }
 }
@@ -99,7 +99,14 @@ pub fn handle<L: Ledger>(
 ) -> (Summary, Result<(), HandleError>) {
     let policy = Policy::embedded().unwrap();
     let limits = Limits { max_messages: 5, ..Limits::default() };
-    let handler = Handler { policy: &policy, ledger, publish: outbox, formats: FORMATS, limits };
+    let handler = Handler {
+        policy: &policy,
+        seen: &Mutex::default(),
+        ledger,
+        publish: outbox,
+        formats: FORMATS,
+        limits,
+    };
     let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
     let deadline = now + SignedDuration::from_secs(60);
     pollster::block_on(
@@ -115,17 +122,21 @@ pub fn pack(messages: &[String]) -> Vec<u8> {
 
 /// A payload of entries as they are.
 pub fn pack_entries(entries: &[Value]) -> Vec<u8> {
+    json!({"awslogs": {"data": packed(entries)}}).to_string().into_bytes()
+}
+
+/// Entries as CloudWatch Logs packs them.
+pub fn packed(entries: &[Value]) -> String {
     let batch = json!({
         "messageType": "DATA_MESSAGE", "owner": "111122223333", "logGroup": "trail",
         "logStream": "stream", "subscriptionFilters": ["f"], "logEvents": entries,
     });
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
     gzip.write_all(batch.to_string().as_bytes()).unwrap();
-    let data = STANDARD.encode(gzip.finish().unwrap());
-    json!({"awslogs": {"data": data}}).to_string().into_bytes()
+    STANDARD.encode(gzip.finish().unwrap())
 }
 
-fn run_instances(user: &str) -> String {
+pub fn run_instances(user: &str) -> String {
     json!({
         "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances", "awsRegion": "eu-west-3",
         "eventTime": "2026-11-23T11:59:00Z",
@@ -281,8 +292,14 @@ fn an_alert_says_what_the_policy_calls_the_account() {
     let policy = Policy::with_user_file("test.toml", named).unwrap();
     let (outbox, ledger) = (Outbox::open(), ledger());
     let limits = Limits::default();
-    let handler =
-        Handler { policy: &policy, ledger: &ledger, publish: &outbox, formats: FORMATS, limits };
+    let handler = Handler {
+        policy: &policy,
+        seen: &Mutex::default(),
+        ledger: &ledger,
+        publish: &outbox,
+        formats: FORMATS,
+        limits,
+    };
     let now = Timestamp::UNIX_EPOCH;
     let invocation = Invocation { id: "request", now, began: now, deadline: now };
     let payload = pack(&[run_instances("mateo")]);
@@ -325,6 +342,7 @@ fn the_line_says_which_policy_judged_and_how_many_exemptions_are_over() {
         let limits = Limits::default();
         let handler = Handler {
             policy: &policy,
+            seen: &Mutex::default(),
             ledger: &ledger,
             publish: &outbox,
             formats: FORMATS,

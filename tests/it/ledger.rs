@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use regionwatch::ledger::{
-    Cause, Decision, InMemoryLedger, Item, Items, Ledger, LedgerError, SharedLedger, Sighting,
-    Telling, Write, Written,
+    Cause, Decision, InMemoryLedger, Item, Items, Ledger, LedgerError, Share, SharedLedger,
+    Sighting, Telling, Write, Written,
 };
 use regionwatch::policy::Severity;
 use serde_json::Value;
@@ -136,15 +136,27 @@ fn minute(minutes: i64) -> Timestamp {
 fn sighting(payload: &str, minutes: i64, calls: &[&str]) -> Sighting {
     Sighting {
         incident: "incident".to_owned(),
-        payload: payload.to_owned(),
+        shares: vec![share(payload, calls)],
         now: minute(minutes),
         record_by: minute(minutes) + SignedDuration::from_secs(20),
         confirm_by: minute(minutes) + SignedDuration::from_secs(30),
+    }
+}
+
+fn share(payload: &str, calls: &[&str]) -> Share {
+    Share {
+        batch: payload.to_owned(),
         count: 1,
         severity: Severity::High,
         watches: BTreeSet::new(),
         calls: calls.iter().map(|call| ((*call).to_owned(), 1)).collect(),
     }
+}
+
+/// The same with another number of calls.
+fn counting(count: u64, mut sighting: Sighting) -> Sighting {
+    sighting.shares[0].count = count;
+    sighting
 }
 
 fn record(ledger: &impl Ledger, sighting: Sighting) -> Result<Decision, LedgerError> {
@@ -186,6 +198,21 @@ fn what_one_container_told_another_holds() {
     assert!(!tells(&two, sighting("p4", 59, &["ec2:StopInstances"])));
     let next_window = telling(&two, sighting("p5", 60, &["ec2:StopInstances"]));
     assert_eq!((next_window.held, next_window.total), (1, 1));
+}
+
+#[test]
+fn a_sighting_of_many_batches_is_one_write_and_each_of_them_is_known_elsewhere() {
+    let shelf = Shelf::default();
+    let (one, two) = (container(&shelf), container(&shelf));
+    let of = |batches: &[&str], minutes| Sighting {
+        shares: batches.iter().map(|batch| share(batch, &["a:B"])).collect(),
+        ..sighting("", minutes, &[])
+    };
+    assert!(tells(&one, of(&["s1", "s2", "s3"], 0)));
+    assert_eq!(shelf.log().writes, 2, "one to record, one to confirm");
+    assert!(!tells(&two, of(&["s2", "s3"], 1)), "a part of the replay elsewhere");
+    assert!(!tells(&two, of(&["s3", "s4"], 2)));
+    assert_eq!(shelf.memory("incident")["total"], 4);
 }
 
 #[test]
@@ -277,7 +304,7 @@ fn what_comes_late_in_an_invocation_is_left_to_fail() {
 #[test]
 fn a_replay_in_a_later_window_is_counted_and_told_no_second_time() {
     let ledger = InMemoryLedger::new(WINDOW);
-    let failed = |minutes| Sighting { count: 3, ..sighting("failed", minutes, &["a:B"]) };
+    let failed = |minutes| counting(3, sighting("failed", minutes, &["a:B"]));
     // SNS takes neither the first attempt nor the replay within the window.
     telling(&ledger, failed(0));
     telling(&ledger, failed(2));
@@ -296,10 +323,9 @@ fn a_replay_in_a_later_window_is_counted_and_told_no_second_time() {
 fn what_a_message_does_not_name_stays_for_the_next_one() {
     let ledger = InMemoryLedger::new(WINDOW);
     assert!(tells(&ledger, sighting("p1", 0, &["a:B"])));
-    assert!(!tells(
-        &ledger,
-        Sighting { count: 5, calls: [("a:B".to_owned(), 5)].into(), ..sighting("p2", 1, &[]) }
-    ));
+    let mut five = counting(5, sighting("p2", 1, &[]));
+    five.shares[0].calls.insert("a:B".to_owned(), 5);
+    assert!(!tells(&ledger, five));
     let in_digest = Telling { names_held: false, ..telling(&ledger, sighting("p3", 2, &["a:C"])) };
     confirm(&ledger, &in_digest).unwrap();
     let own = telling(&ledger, sighting("p4", 3, &["a:D"]));
@@ -317,7 +343,7 @@ fn an_item_is_kept_a_day_beyond_its_window() {
 fn a_confirmation_that_comes_after_its_window_does_not_silence_the_next() {
     let shelf = Shelf::default();
     let (one, two) = (container(&shelf), container(&shelf));
-    let storm = Sighting { count: 900, ..sighting("p1", 0, &["a:B"]) };
+    let storm = counting(900, sighting("p1", 0, &["a:B"]));
     let late = telling(&one, storm);
     let next = telling(&two, sighting("p2", 60, &["a:B"]));
     assert_eq!((next.held, next.total), (900, 1));
@@ -334,11 +360,11 @@ fn a_confirmation_that_is_sent_twice_counts_once() {
     // New names alone are told 20 times.
     for number in 0..20 {
         let name = format!("a:Call{number}");
-        let new = telling(&one, Sighting { count: 0, ..sighting(&name, 0, &[&name]) });
+        let new = telling(&one, counting(0, sighting(&name, 0, &[&name])));
         shelf.will(&[Fate::SentTwice]);
         confirm(&one, &new).unwrap();
     }
-    assert!(!tells(&one, Sighting { count: 0, ..sighting("last", 0, &["a:Last"]) }));
+    assert!(!tells(&one, counting(0, sighting("last", 0, &["a:Last"]))));
 }
 
 /// One thing that happens to a container.
@@ -361,25 +387,28 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let names = |of: &'static [&'static str]| prop::sample::select(of).prop_map(str::to_owned);
     let watches = prop::collection::btree_set(names(&["w", "x"]), 0..3);
     let calls = prop::collection::btree_map(names(&["a:A", "b:B", "c:C", "d:D"]), 1..9_u64, 0..5);
-    let sighting = (0..2_u8, 0..6_u8, 0..4_usize, watches, calls);
+    let share =
+        (0..6_u8, 0..4_usize, watches, calls).prop_map(|(batch, severity, watches, calls)| {
+            let (batch, count) = (batch.to_string(), BTreeMap::values(&calls).sum());
+            Share { batch, count, severity: Severity::ALL[severity], watches, calls }
+        });
+    let sighting = (0..2_u8, prop::collection::vec(share, 1..4));
     let fates = prop::collection::vec(fate, 0..4);
     let step = (0..3_usize, sighting, 0..25_i64, any::<bool>(), fates);
     prop::collection::vec(step, 1..40).prop_map(|steps| {
         let mut minutes = 0;
         let step = |(container, seen, pause, accepted, fates)| {
-            let (incident, payload, severity, watches, calls): (u8, u8, usize, _, _) = seen;
+            let (incident, mut shares): (u8, Vec<Share>) = seen;
+            // A batch has one share of an incident.
+            shares.sort_by(|one, other| one.batch.cmp(&other.batch));
+            shares.dedup_by(|one, other| one.batch == other.batch);
             minutes += pause;
-            let count = BTreeMap::values(&calls).sum();
             let sighting = Sighting {
                 incident: incident.to_string(),
-                payload: payload.to_string(),
+                shares,
                 now: minute(minutes),
                 record_by: minute(minutes),
                 confirm_by: minute(minutes),
-                count,
-                severity: Severity::ALL[severity],
-                watches,
-                calls,
             };
             Step { container, sighting, accepted, fates }
         };
@@ -430,7 +459,10 @@ proptest! {
     fn what_was_held_is_named(steps in steps()) {
         let ledger = InMemoryLedger::new(WINDOW);
         for (payload, step) in steps.into_iter().enumerate() {
-            let seen = Sighting { payload: payload.to_string(), ..step.sighting };
+            let mut seen = step.sighting;
+            for share in &mut seen.shares {
+                share.batch = format!("{payload} {}", share.batch);
+            }
             if let Decision::Tell(telling) = record(&ledger, seen).unwrap() {
                 prop_assert_eq!(telling.held_calls.values().sum::<u64>(), telling.held);
                 if step.accepted {
@@ -453,12 +485,12 @@ proptest! {
                 shelf.will(&[Fate::Deleted]);
             }
             let known = told.entry(step.sighting.incident.clone()).or_default();
-            match record(here, step.sighting.clone()) {
-                Ok(Decision::Hold) => {
-                    prop_assert!(step.sighting.calls.keys().all(|call| known.contains(call)));
-                }
+            let decision = record(here, step.sighting.clone());
+            let mut calls = step.sighting.shares.into_iter().flat_map(|share| share.calls.into_keys());
+            match decision {
+                Ok(Decision::Hold) => prop_assert!(calls.all(|call| known.contains(&call))),
                 Ok(Decision::Tell(telling)) if step.accepted => {
-                    known.extend(step.sighting.calls.into_keys());
+                    known.extend(calls);
                     confirm(here, &telling).ok();
                 }
                 _ => {}

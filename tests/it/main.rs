@@ -24,6 +24,7 @@ mod hostile;
 mod house;
 mod judge;
 mod judgement;
+mod kinesis;
 mod ledger;
 mod metrics;
 mod operations;

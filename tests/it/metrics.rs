@@ -129,6 +129,8 @@ pub fn full() -> Summary {
         expired_exemptions: 6,
         shadow: true,
         control: false,
+        kinesis_records: Some(2),
+        retry_from: Some("4967".to_owned()),
         payload_bytes: 10,
         inflated_bytes: 100,
         detection_delay_seconds: Some(300),

@@ -183,7 +183,7 @@ fn what_is_none_is_named_and_stops_nothing() {
     let name = |n: u8| format!("2026-11-23T12.{n:02}.00-{n:032x}");
     for (n, fault) in [
         (0, "no JSON object in 1 line from byte 0 on: it looks like XML or HTML"),
-        (1, "`awslogs.data` cannot be inflated: "),
+        (1, "the data cannot be inflated: "),
         (2, "it is empty"),
     ] {
         assert!(said.contains(&format!("{}: {fault}", name(n))), "{said}");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use regionwatch::envelope::Envelope;
+use regionwatch::delivery::Delivery;
 use regionwatch::policy::Policy;
 use regionwatch::source::{self, Item};
 use regionwatch::triage::{Triage, Triaged};
@@ -32,11 +32,12 @@ pub fn names() -> Vec<String> {
 /// The messages of a payload, unescaped.
 fn messages(payload: &[u8]) -> Vec<String> {
     let mut messages = Vec::new();
-    let envelope = Envelope::open(payload).unwrap();
-    let read = envelope.entries(u64::MAX, |_, entry| {
-        messages.push(entry.read().unwrap().message.unescape().unwrap().into_owned());
-    });
-    read.unwrap();
+    for parcel in Delivery::open(payload).unwrap().parcels() {
+        let read = parcel.entries(u64::MAX, |_, entry| {
+            messages.push(entry.read().unwrap().message.unescape().unwrap().into_owned());
+        });
+        read.unwrap();
+    }
     messages
 }
 
@@ -57,8 +58,10 @@ pub fn records(path: &Path) -> Vec<String> {
 pub fn triaged(name: &str, policy: &Policy) -> Triaged {
     let payload = payload(name);
     let mut triage = Triage::new(policy);
-    let envelope = Envelope::open(&payload).unwrap();
-    envelope.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+    for (number, parcel) in Delivery::open(&payload).unwrap().parcels().iter().enumerate() {
+        triage.turn_to(number);
+        parcel.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+    }
     triage.finish()
 }
 
@@ -91,6 +94,13 @@ fn payloads_equal_their_records() {
 }
 
 #[test]
+fn the_sample_of_a_stream_equals_its_records() {
+    let of = ["mutating-unapproved-region", "approved-region", "sensitive-read", "unreadable"];
+    let expected: Vec<String> = of.iter().flat_map(|name| messages(&payload(name))).collect();
+    assert_eq!(messages(&payload("kinesis")), expected, "run `make events`");
+}
+
+#[test]
 fn samples_are_judged_as_their_names_say() {
     let expected: &[(&str, &[&str])] = &[
         ("mutating-unapproved-region", &["high 5 x mutating-call success by platform-admin"]),
@@ -120,6 +130,17 @@ fn samples_are_judged_as_their_names_say() {
                 "1 approved-region",
                 "1 read-only",
                 "high 1 x mutating-call success by platform-admin",
+                "3 rejects",
+            ],
+        ),
+        (
+            "kinesis",
+            &[
+                "4 approved-region",
+                "2 read-only",
+                "high 5 x mutating-call success by platform-admin",
+                "high 1 x mutating-call success by platform-admin",
+                "medium 2 x sensitive-read success by report-bot",
                 "3 rejects",
             ],
         ),

@@ -3,7 +3,9 @@
 //! A world has payloads, one or two containers that run at the same time, a store of items for the
 //! ledger and a topic. Each invocation is a future that is polled in turns with the others; between
 //! two polls it may crash. Lambda sends what failed twice more, then keeps it; CloudWatch Logs may
-//! deliver a payload twice. All of it follows from the world's seed.
+//! deliver a payload twice. Or the payloads are records of a stream, each container has a shard, and
+//! Lambda hands over several at once, and begins again where it is told to, in halves after a crash.
+//! All of it follows from the world's seed.
 //!
 //! Of every world: whoever was in a payload that was handled was told, every entry is counted once,
 //! and nobody is told twice for the same cause without a crash, an outage or a race to explain it.
@@ -17,15 +19,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use jiff::{SignedDuration, Timestamp};
-use regionwatch::alert::{Formats, Message};
+use regionwatch::alert::{Formats, Message, Rejects};
 use regionwatch::handler::{Handler, Invocation, Limits};
 use regionwatch::ledger::{Item, Items, LedgerError, SharedLedger, Write, Written};
 use regionwatch::metrics::Summary;
 use regionwatch::policy::Policy;
 use regionwatch::publish::{Publish, PublishError};
+use regionwatch::skim::Seen;
 use serde_json::{Value, json};
 
-use crate::handler::pack;
+use crate::handler::packed;
+use crate::kinesis::{ARN, sequence, stream};
 
 const WORLDS: u64 = 2000;
 
@@ -37,7 +41,7 @@ fn nothing_is_lost_and_nothing_told_twice_without_a_reason_in_any_world() {
     let policy = Policy::embedded().unwrap();
     let (mut told, mut repeated) = (0, 0);
     for seed in 0..WORLDS {
-        let ran = World::new(seed, Faults::Many, &policy).run();
+        let ran = World::new(seed, Faults::Many, Trigger::Subscription, &policy).run();
         told += ran.told;
         repeated += ran.repeated;
     }
@@ -46,11 +50,26 @@ fn nothing_is_lost_and_nothing_told_twice_without_a_reason_in_any_world() {
 }
 
 #[test]
+fn nothing_is_lost_of_a_stream_and_nothing_told_twice_without_a_reason_in_any_world() {
+    let policy = Policy::embedded().unwrap();
+    let (mut told, mut again) = (0, 0);
+    for seed in 0..WORLDS / 2 {
+        let ran = World::new(seed, Faults::Many, Trigger::Stream, &policy).run();
+        told += ran.told;
+        again += ran.begun_again;
+    }
+    assert!(told > WORLDS / 2, "{told} messages: the worlds are empty");
+    assert!(again > WORLDS / 10, "{again} times begun again: too little goes wrong");
+}
+
+#[test]
 fn nothing_is_told_twice_for_the_same_cause_where_nothing_goes_wrong() {
     let policy = Policy::embedded().unwrap();
     for seed in 0..WORLDS / 3 {
-        let ran = World::new(seed, Faults::None, &policy).run();
-        assert_eq!(ran.repeated, 0, "world {seed}");
+        for trigger in [Trigger::Subscription, Trigger::Stream] {
+            let ran = World::new(seed, Faults::None, trigger, &policy).run();
+            assert_eq!(ran.repeated, 0, "world {seed}");
+        }
     }
 }
 
@@ -58,7 +77,8 @@ fn nothing_is_told_twice_for_the_same_cause_where_nothing_goes_wrong() {
 fn containers_at_once_always_find_a_turn_at_the_ledger() {
     let policy = Policy::embedded().unwrap();
     for seed in 0..WORLDS / 3 {
-        World::new(seed, Faults::Race, &policy).run();
+        World::new(seed, Faults::Race, Trigger::Subscription, &policy).run();
+        World::new(seed, Faults::Race, Trigger::Stream, &policy).run();
     }
 }
 
@@ -68,6 +88,14 @@ struct Ran {
     told: u64,
     /// How often somebody was told for a cause that was told before.
     repeated: u64,
+    /// How often a stream was to begin again behind its first record.
+    begun_again: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trigger {
+    Subscription,
+    Stream,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,19 +110,22 @@ struct World<'p> {
     seed: u64,
     chance: Chance,
     faults: Faults,
+    trigger: Trigger,
     store: Store,
     topic: Topic,
     policy: &'p Policy,
+    seen: Mutex<Seen>,
     payloads: Vec<Payload>,
     /// Polls so far: the time in which invocations overlap.
     polls: AtomicU64,
+    begun_again: AtomicU64,
     invocations: Mutex<Vec<Invoked>>,
 }
 
 /// An invocation that is over.
 struct Invoked {
     container: usize,
-    payload: usize,
+    payloads: Vec<usize>,
     from: u64,
     to: u64,
     /// It crashed, or the ledger or SNS failed it.
@@ -102,8 +133,9 @@ struct Invoked {
 }
 
 struct Payload {
-    bytes: Vec<u8>,
-    /// The users in it, by whose ARN its incidents are told apart.
+    /// The packed batch.
+    data: String,
+    /// The users in it, by whose ARN its incidents are told apart; or that it is unreadable.
     users: BTreeSet<String>,
 }
 
@@ -119,12 +151,15 @@ enum End {
 }
 
 impl<'p> World<'p> {
-    fn new(seed: u64, faults: Faults, policy: &'p Policy) -> Self {
+    fn new(seed: u64, faults: Faults, trigger: Trigger, policy: &'p Policy) -> Self {
         let chance = Chance::of(seed);
-        let payloads = (0..=chance.below(4)).map(|n| Payload::any(&chance, n)).collect();
+        let most = if trigger == Trigger::Stream { 8 } else { 4 };
+        let payload = |number| Payload::any(&chance, number, trigger);
+        let payloads = (0..=chance.below(most)).map(payload).collect();
         World {
             seed,
             faults,
+            trigger,
             store: Store {
                 chance: Chance::of(!seed),
                 faults: Mending::of(faults),
@@ -136,9 +171,11 @@ impl<'p> World<'p> {
                 accepted: Mutex::default(),
             },
             policy,
+            seen: Mutex::default(),
             payloads,
             chance,
             polls: AtomicU64::new(0),
+            begun_again: AtomicU64::new(0),
             invocations: Mutex::default(),
         }
     }
@@ -169,8 +206,13 @@ impl<'p> World<'p> {
             let ledger = ledgers.get(container).unwrap();
             running.push(Box::pin(async move {
                 let mut ends = Vec::new();
-                for payload in share {
-                    ends.push((payload, self.deliver(container, payload, ledger).await));
+                // Of a stream, records that lie one behind the other.
+                let at_once = match self.trigger {
+                    Trigger::Subscription => 1,
+                    Trigger::Stream => 1 + self.chance.below(4),
+                };
+                for payloads in share.chunks(at_once) {
+                    ends.extend(self.deliver(container, payloads, ledger).await);
                 }
                 ends
             }));
@@ -187,7 +229,8 @@ impl<'p> World<'p> {
         self.check(&ends);
         let repeated = self.check_repetitions();
         self.redrive(&ends);
-        Ran { told: self.topic.accepted().len() as u64, repeated }
+        let begun_again = self.begun_again.load(Ordering::Relaxed);
+        Ran { told: self.topic.accepted().len() as u64, repeated, begun_again }
     }
 
     /// What was kept is handled again, in the next window and with nothing going wrong any more.
@@ -200,42 +243,61 @@ impl<'p> World<'p> {
             if *end == End::Kept {
                 let now = start() + SignedDuration::from_hours(11);
                 let limits = Limits::default();
-                let handled = self.handle(*payload, now, limits, &ledger, usize::MAX);
-                alone(handled).unwrap();
+                let payloads = [*payload];
+                let handled = self.handle(&payloads, now, limits, &ledger, usize::MAX);
+                assert!(alone(handled).is_ok(), "world {}", self.seed);
             }
             all_handled.push((*payload, End::Handled));
         }
         self.check(&all_handled);
     }
 
-    /// As Lambda does: again after an error, and after the last one to the side.
+    /// As Lambda does: again after an error, and after the last one to the side. Records of a stream
+    /// come again from the one that was named, and in halves after a crash.
     async fn deliver(
         &self,
         container: usize,
-        payload: usize,
+        payloads: &[usize],
         ledger: &SharedLedger<&Store>,
-    ) -> End {
-        for attempt in 0..ATTEMPTS {
+    ) -> Vec<(usize, End)> {
+        let (mut ends, mut waiting) = (Vec::new(), vec![(payloads, 0)]);
+        let end = |some: &[usize], end| some.iter().map(|one| (*one, end)).collect::<Vec<_>>();
+        while let Some((payloads, attempt)) = waiting.pop() {
+            if attempt == ATTEMPTS {
+                ends.extend(end(payloads, End::Kept));
+                continue;
+            }
             let from = self.polls.load(Ordering::Relaxed);
-            let handled = self.invoke(payload, attempt, ledger).await;
+            let handled = self.invoke(payloads, attempt, ledger).await;
             let to = self.polls.load(Ordering::Relaxed);
             let went_wrong = handled.as_ref().map_or(true, |summary| summary.ledger_errors > 0);
-            let invoked = Invoked { container, payload, from, to, went_wrong };
+            let invoked = Invoked { container, payloads: payloads.to_vec(), from, to, went_wrong };
             self.invocations.lock().unwrap().push(invoked);
-            if handled.is_ok() {
-                return End::Handled;
+            match handled {
+                Ok(_) => ends.extend(end(payloads, End::Handled)),
+                Err(Failure::BeginAgain(at)) => {
+                    let (done, left) = payloads.split_at(at);
+                    self.begun_again.fetch_add(u64::from(at > 0), Ordering::Relaxed);
+                    ends.extend(end(done, End::Handled));
+                    waiting.push((left, attempt + 1));
+                }
+                Err(Failure::Crash) if payloads.len() > 1 => {
+                    let (first, second) = payloads.split_at(payloads.len() / 2);
+                    waiting.extend([(second, attempt), (first, attempt)]);
+                }
+                Err(Failure::Crash) => waiting.push((payloads, attempt + 1)),
             }
         }
-        End::Kept
+        ends
     }
 
     /// One invocation, which may crash between any two of its steps.
     async fn invoke(
         &self,
-        payload: usize,
+        payloads: &[usize],
         attempt: u32,
         ledger: &SharedLedger<&Store>,
-    ) -> Result<Summary, ()> {
+    ) -> Result<Summary, Failure> {
         // A digest says of no incident in it why it is told: half of the worlds have none.
         let max_messages = match self.faults {
             Faults::Many if self.seed.is_multiple_of(2) => 2 + self.chance.below(3),
@@ -247,30 +309,31 @@ impl<'p> World<'p> {
             false => usize::MAX,
         };
         let now = start() + SignedDuration::from_mins(i64::from(attempt));
-        self.handle(payload, now, limits, ledger, steps).await
+        self.handle(payloads, now, limits, ledger, steps).await
     }
 
-    /// Handles a payload until it is done, or crashes after so many steps.
+    /// Handles payloads until they are done, or crashes after so many steps.
     async fn handle(
         &self,
-        payload: usize,
+        payloads: &[usize],
         now: Timestamp,
         limits: Limits,
         ledger: &SharedLedger<&Store>,
         mut steps_left: usize,
-    ) -> Result<Summary, ()> {
+    ) -> Result<Summary, Failure> {
         let handler = Handler {
             policy: self.policy,
+            seen: &self.seen,
             ledger,
             publish: &self.topic,
             formats: Formats::default(),
             limits,
         };
         let deadline = now + SignedDuration::from_secs(60);
-        let id = format!("request-{payload}");
+        let id = format!("request-{payloads:?}");
         let invocation = Invocation { id: &id, now, began: now, deadline };
-        let bytes = &self.payloads[payload].bytes;
-        let mut handling = pin!(handler.handle(bytes, &invocation));
+        let bytes = self.bytes(payloads);
+        let mut handling = pin!(handler.handle(&bytes, &invocation));
         let handled = poll_fn(|context| {
             if steps_left == 0 {
                 return Poll::Ready(None);
@@ -278,13 +341,37 @@ impl<'p> World<'p> {
             steps_left -= 1;
             handling.as_mut().poll(context).map(Some)
         });
-        let Some((summary, outcome)) = handled.await else { return Err(()) };
+        let Some((summary, outcome)) = handled.await else { return Err(Failure::Crash) };
         assert_eq!(summary.entries, summary.alerts + summary.ignored + summary.rejected);
         assert_eq!(summary.ignored, summary.ignored_by.values().sum::<u64>());
         assert!(summary.incidents >= summary.told + summary.held, "world {}", self.seed);
         let fine = self.faults == Faults::Many || summary.ledger_errors == 0;
         assert!(fine, "world {}: {:?}", self.seed, summary.ledger_fault);
-        outcome.map(|()| summary).map_err(drop)
+        match outcome {
+            Ok(()) => Ok(summary),
+            Err(error) => Err(match error.retry_from() {
+                None => Failure::Crash,
+                Some(from) => {
+                    let at = payloads.iter().position(|number| sequence(*number) == from);
+                    Failure::BeginAgain(at.unwrap())
+                }
+            }),
+        }
+    }
+
+    /// What Lambda hands over.
+    fn bytes(&self, payloads: &[usize]) -> Vec<u8> {
+        let data = |number: &usize| self.payloads[*number].data.clone();
+        match self.trigger {
+            Trigger::Stream => {
+                let record = |number: &usize| (*number, data(number));
+                stream(&payloads.iter().map(record).collect::<Vec<_>>())
+            }
+            Trigger::Subscription => {
+                let [payload] = payloads else { panic!("a subscription has one batch") };
+                json!({"awslogs": {"data": data(payload)}}).to_string().into_bytes()
+            }
+        }
     }
 
     /// Whoever is in a payload that was handled was told, at least once.
@@ -328,7 +415,9 @@ impl<'p> World<'p> {
 
     fn explains(&self, user: &str) -> bool {
         let invocations = self.invocations.lock().unwrap();
-        let saw = |invoked: &&Invoked| self.payloads[invoked.payload].users.contains(user);
+        let saw = |invoked: &&Invoked| {
+            invoked.payloads.iter().any(|payload| self.payloads[*payload].users.contains(user))
+        };
         let saw: Vec<&Invoked> = invocations.iter().filter(saw).collect();
         let overlap = |one: &Invoked, two: &Invoked| {
             one.container != two.container && one.from <= two.to && two.from <= one.to
@@ -340,6 +429,10 @@ impl<'p> World<'p> {
     fn ids(&self) -> BTreeMap<String, String> {
         let mut ids = BTreeMap::new();
         for user in self.payloads.iter().flat_map(|payload| &payload.users) {
+            if user == UNREADABLE {
+                ids.insert(user.clone(), Rejects::id("999988887777", ARN));
+                continue;
+            }
             let mut triage = regionwatch::triage::Triage::new(self.policy);
             let record = call(user, "RunInstances");
             let record = regionwatch::record::Record::parse(&record).unwrap();
@@ -350,8 +443,22 @@ impl<'p> World<'p> {
     }
 }
 
+/// What stands for the user of a batch that nobody can read.
+const UNREADABLE: &str = "unreadable";
+
+/// Why an invocation is repeated.
+enum Failure {
+    /// From the record of the stream with this index on.
+    BeginAgain(usize),
+    /// All of it: a crash, or an error of a subscription's payload.
+    Crash,
+}
+
 impl Payload {
-    fn any(chance: &Chance, number: usize) -> Self {
+    fn any(chance: &Chance, number: usize, trigger: Trigger) -> Self {
+        if trigger == Trigger::Stream && chance.one_in(8) {
+            return Payload { data: format!("*{number}"), users: [UNREADABLE.to_owned()].into() };
+        }
         let mut users = BTreeSet::new();
         let mut records = Vec::new();
         for n in 0..=chance.below(12) {
@@ -363,7 +470,8 @@ impl Payload {
             }
             records.push(call(&user, name).replace("EVENT", &format!("{number}-{n}")));
         }
-        Payload { bytes: pack(&records), users }
+        let entry = |message| json!({"id": "1", "timestamp": 1, "message": message});
+        Payload { data: packed(&records.iter().map(entry).collect::<Vec<_>>()), users }
     }
 }
 

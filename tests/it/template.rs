@@ -158,9 +158,10 @@ fn the_ledger_has_the_table_that_the_function_writes() {
 type Row = (&'static str, &'static str, &'static str, &'static str);
 
 const TOPIC: &str = "arn:aws:sns:us-west-2:444455556666:security";
+const STREAM: &str = "arn:aws:kinesis:eu-central-1:111122223333:stream/trails";
 const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-const PARAMETERS: [Row; 27] = [
+const PARAMETERS: [Row; 29] = [
     (
         "CreateTrail",
         "true",
@@ -177,6 +178,18 @@ const PARAMETERS: [Row; 27] = [
     ("FilterPattern", "{ $.readOnly IS FALSE }", "SubscriptionFilter", "\u{fc}"),
     ("ApprovedRegions", "eu-*", "Policy UnapprovedCallsFilter", "*"),
     ("MetricFilterAlarm", "true", "UnapprovedCallsAlarm UnapprovedCallsFilter", "on"),
+    (
+        "OrganizationId",
+        "o-a1b2c3d4e5",
+        "Destination DestinationRole FunctionRole Stream StreamAlarm StreamMapping StreamUndeliveredAlarm",
+        "a1b2c3d4e5",
+    ),
+    (
+        "KinesisStreamArn",
+        STREAM,
+        "FunctionRole StreamAlarm StreamMapping StreamUndeliveredAlarm",
+        "trails",
+    ),
     (
         "PolicyParameter",
         "/security/regions",

@@ -3,8 +3,7 @@
 use std::io::{self, Read};
 
 use proptest::prelude::*;
-use regionwatch::envelope::Envelope;
-use regionwatch::handler::payload_id;
+use regionwatch::delivery::Delivery;
 use regionwatch::undelivered::{Payloads, Undelivered};
 use serde_json::{Value, json};
 
@@ -66,7 +65,7 @@ fn fault(text: &str) -> String {
 #[test]
 fn a_payload_is_found_in_whatever_kept_it() {
     let payload = payload("root");
-    let id = payload_id(&Envelope::open(&payload).unwrap());
+    let id = Delivery::open(&payload).unwrap().id();
     let bare: Value = serde_json::from_slice(&payload).unwrap();
     let record = invocation_record(&payload);
     for (form, request) in [
@@ -86,6 +85,60 @@ fn a_payload_is_found_in_whatever_kept_it() {
             assert_eq!(found.request.as_deref(), expected);
         }
     }
+}
+
+/// What Lambda keeps of records of a stream (Lambda guide, "Retain discarded batch records for a Kinesis
+/// Data Streams event source").
+pub fn record_of_stream(payload: &Value) -> Value {
+    json!({
+        "requestContext": {
+            "requestId": "c9b8fa9f-5a7f-xmpl-af9c-0c604cde93a5",
+            "functionArn": "arn:aws:lambda:us-east-1:111122223333:function:regionwatch",
+            "condition": "RetryAttemptsExhausted", "approximateInvokeCount": 11,
+        },
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": ""},
+        "version": "1.0",
+        "timestamp": "2026-11-23T12:04:31.221Z",
+        "KinesisBatchInfo": {
+            "shardId": "shardId-000000000000", "startSequenceNumber": "49", "endSequenceNumber": "50",
+            "batchSize": 4, "streamArn": "arn:aws:kinesis:us-east-1:111122223333:stream/regionwatch",
+        },
+        "payload": payload,
+    })
+}
+
+#[test]
+fn records_of_a_stream_are_found_where_they_were_kept_and_are_named_where_not() {
+    let payload = payload("kinesis");
+    let text = String::from_utf8(payload.clone()).unwrap();
+    let bare: Value = serde_json::from_slice(&payload).unwrap();
+    let id = Delivery::open(&payload).unwrap().id();
+    let kept = record_of_stream(&json!(text));
+    for form in [bare.clone(), kept.clone(), record_of_stream(&bare), message(&kept)] {
+        let found = only(&form.to_string());
+        assert_eq!(found.id, id);
+        assert_eq!(serde_json::from_str::<Value>(&found.payload).unwrap(), bare);
+    }
+    let found = only(&kept.to_string());
+    assert_eq!(found.request.as_deref(), Some("c9b8fa9f-5a7f-xmpl-af9c-0c604cde93a5"));
+    assert_eq!(found.time(1 << 20).unwrap().to_string(), "2026-11-23T12:04:31.221Z");
+    // Of the entries in all batches the newest.
+    assert_eq!(only(&text).time(1 << 20).unwrap().to_string(), "2026-11-21T18:26:47Z");
+
+    let mut without = record_of_stream(&Value::Null);
+    assert!(fault(&message(&without).to_string()).contains("`aws kinesis get-records`"));
+    without.as_object_mut().unwrap().remove("payload");
+    assert!(fault(&without.to_string()).contains("names records of a stream and holds none"));
+}
+
+#[test]
+fn the_ledger_knows_the_records_of_a_stream_again() {
+    let (payload, ledger, outbox) = (payload("kinesis"), ledger(), Outbox::open());
+    let handled = |payload: &[u8]| handle(payload, &ledger, &outbox).0;
+    assert_eq!(handled(&payload).told, 4);
+    let kept = record_of_stream(&json!(String::from_utf8(payload).unwrap())).to_string();
+    let again = handled(only(&kept).payload.as_bytes());
+    assert_eq!((again.alerts, again.told, again.held), (8, 0, 4));
 }
 
 /// Else the function's ledger would not know that it told a part of it.
@@ -182,7 +235,7 @@ fn a_fault_says_what_something_is_instead() {
         ("{\"awslogs\":{\"data\":", "it is damaged, too large, or only a part"),
         ("{}", "the payload has no `awslogs.data` string: it is not from a CloudWatch Logs"),
         ("{\"awslogs\":{}}", "`awslogs` is there without it"),
-        ("{\"Records\":[]}", "it looks like an S3, SQS, SNS or Kinesis trigger"),
+        ("{\"Records\":[]}", "it looks like an S3, SQS or SNS trigger"),
         ("{\"Body\":1,\"Body\":2}", "it is no JSON object, or has a key twice"),
         (&record("requestPayload", json!({"detail": {}})), "it looks like an EventBridge event"),
         (&record("requestPayload", json!("text")), "it is no JSON object"),
@@ -235,7 +288,7 @@ proptest! {
         times in 1..4_usize,
     ) {
         let payload = json!({"awslogs": {"data": data}});
-        let id = payload_id(&Envelope::open(payload.to_string().as_bytes()).unwrap());
+        let id = Delivery::open(payload.to_string().as_bytes()).unwrap().id();
         let mut form = invocation_record(payload.to_string().as_bytes());
         let mut pretty = false;
         for (kind, is_pretty) in wraps {

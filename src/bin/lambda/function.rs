@@ -1,15 +1,19 @@
 //! What lives as long as the container, and one invocation of it.
 
+use std::sync::Mutex;
+
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use regionwatch::alert::Formats;
 use regionwatch::aws::{SdkConfig, SsmPolicy};
 use regionwatch::config::{Config, Outlet};
-use regionwatch::handler::{Handler, Invocation, Limits};
+use regionwatch::handler::{HandleError, Handler, Invocation, Limits};
 use regionwatch::metrics::Summary;
 use regionwatch::policy::Policy;
 use regionwatch::publish::Publish;
+use regionwatch::skim::Seen;
 use regionwatch::standing::{News, Refusal, Standing};
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::remembered::Remembered;
@@ -18,6 +22,7 @@ use crate::{environment, now, print_line};
 /// What lives as long as the container.
 pub struct Function<P> {
     standing: Standing<SsmPolicy>,
+    seen: Mutex<Seen>,
     ledger: Remembered,
     publish: P,
     formats: Formats,
@@ -45,6 +50,7 @@ impl<P: Publish> Function<P> {
         news.iter().for_each(|news| tell(news, now));
         Ok(Function {
             standing,
+            seen: Mutex::default(),
             ledger: Remembered::new(sdk, config.ledger_table, config.window),
             publish,
             formats: config.formats,
@@ -54,8 +60,8 @@ impl<P: Publish> Function<P> {
         })
     }
 
-    /// Answers with the summary, which whoever invokes the function by hand will want to see.
-    pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Summary, Diagnostic> {
+    /// One invocation, and the answer to it.
+    pub async fn handle(&self, event: LambdaEvent<Box<RawValue>>) -> Result<Answer, Diagnostic> {
         let id = event.context.request_id.as_str();
         let now = now();
         let deadline = deadline(&event.context, now);
@@ -63,6 +69,7 @@ impl<P: Publish> Function<P> {
         in_force.news.iter().for_each(|news| tell(news, now));
         let handler = Handler {
             policy: &in_force.policy,
+            seen: &self.seen,
             ledger: &self.ledger,
             publish: &self.publish,
             formats: self.formats,
@@ -76,12 +83,48 @@ impl<P: Publish> Function<P> {
         summary.duration_ms = millis_since(now);
         print_line(&summary.line(id, now));
         print_line(&summary.metrics_line(&self.name, now));
+        Answer::to(summary, outcome)
+    }
+}
+
+/// What Lambda, or whoever invokes the function by hand, is answered.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    /// What was done: people will want to see it.
+    Done(Box<Summary>),
+    /// Of a stream, where to begin again (Lambda guide, "Configuring partial batch response with
+    /// Kinesis Data Streams and Lambda"): nothing else may stand there.
+    Stream {
+        #[serde(rename = "batchItemFailures")]
+        failures: Vec<ItemFailure>,
+    },
+}
+
+/// The first record that has to come again; all behind it come, too.
+#[derive(Serialize)]
+pub struct ItemFailure {
+    #[serde(rename = "itemIdentifier")]
+    sequence_number: String,
+}
+
+impl Answer {
+    fn to(summary: Summary, outcome: Result<(), HandleError>) -> Result<Self, Diagnostic> {
         match outcome {
-            Ok(()) => Ok(summary),
-            Err(error) => Err(Diagnostic {
-                error_type: error.kind().to_owned(),
-                error_message: error.to_string(),
-            }),
+            Ok(()) if summary.kinesis_records.is_some() => {
+                Ok(Answer::Stream { failures: Vec::new() })
+            }
+            Ok(()) => Ok(Answer::Done(Box::new(summary))),
+            Err(error) => match error.retry_from() {
+                Some(from) => {
+                    let failure = ItemFailure { sequence_number: from.to_owned() };
+                    Ok(Answer::Stream { failures: vec![failure] })
+                }
+                None => Err(Diagnostic {
+                    error_type: error.kind().to_owned(),
+                    error_message: error.to_string(),
+                }),
+            },
         }
     }
 }

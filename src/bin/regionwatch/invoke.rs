@@ -1,11 +1,12 @@
-//! `regionwatch invoke`: the Lambda's handler on subscription payloads in files.
+//! `regionwatch invoke`: the Lambda's handler on payloads in files.
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use jiff::SignedDuration;
 use regionwatch::alert::Formats;
 use regionwatch::config::Topic;
-use regionwatch::handler::{Handler, Invocation, Limits};
+use regionwatch::handler::{HandleError, Handler, Invocation, Limits};
 use regionwatch::ledger::InMemoryLedger;
 use regionwatch::publish::Publish;
 
@@ -27,7 +28,7 @@ pub struct Args {
     /// Exit with 1 when there are alerts
     #[arg(long)]
     exit_code: bool,
-    /// Subscription payloads: {"awslogs":{"data":"..."}}
+    /// Payloads of a subscription, {"awslogs":{"data":"..."}}, or of a Kinesis stream
     #[arg(required = true, value_name = "EVENT.json")]
     events: Vec<PathBuf>,
 }
@@ -66,6 +67,7 @@ async fn invoke_all<P: Publish>(args: &Args, publish: &P) -> Result<Done, String
     let ledger = InMemoryLedger::new(SignedDuration::from_mins(60));
     let handler = Handler {
         policy: &policy,
+        seen: &Mutex::default(),
         ledger: &ledger,
         publish,
         formats: Formats::default(),
@@ -89,10 +91,16 @@ async fn invoke_all<P: Publish>(args: &Args, publish: &P) -> Result<Done, String
         match outcome {
             Ok(()) => print_beside(&summary_line(&name, &summary), args.format)?,
             Err(fault) => {
-                complain(&format!("{name}: {fault}"));
+                complain(&format!("{name}: {fault}{}", begins_again(&fault)));
                 faults += 1;
             }
         }
     }
     Ok(Done::after(faults, args.exit_code && alerts > 0))
+}
+
+/// What Lambda would do about a stream.
+fn begins_again(fault: &HandleError) -> String {
+    let with = |from| format!("; Lambda begins again with record {from}");
+    fault.retry_from().map(with).unwrap_or_default()
 }

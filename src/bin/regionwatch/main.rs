@@ -27,7 +27,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Handle subscription payloads as the Lambda function does; alerts go to stdout
+    /// Handle payloads as the Lambda function does; alerts go to stdout
     Invoke(invoke::Args),
     /// Handle again what the on-failure destination kept: a dry run, unless told to publish
     Redrive(redrive::Args),
@@ -38,7 +38,7 @@ enum Command {
     /// Check a policy, or show the one in force
     #[command(subcommand)]
     Policy(policy::Command),
-    /// Make a subscription payload from records, for local invokes
+    /// Make a payload from records, for local invokes
     Pack(pack::Args),
 }
 

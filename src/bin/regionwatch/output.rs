@@ -122,7 +122,11 @@ pub fn summary_line(name: &str, summary: &Summary) -> String {
             format!("; {incidents}, {} told, {} held back", summary.told, summary.held)
         }
     };
-    format!("{name}: {what}{told}")
+    let records = match summary.kinesis_records {
+        None => String::new(),
+        Some(records) => plural(records, "record of a stream, ", "records of a stream, "),
+    };
+    format!("{name}: {records}{what}{told}")
 }
 
 /// `1 alert`, `2 alerts`.

@@ -1,4 +1,5 @@
-//! `regionwatch pack`: records to a subscription payload, as CloudWatch Logs would send it.
+//! `regionwatch pack`: records to a payload, as CloudWatch Logs would send it, or a Kinesis stream that it
+//! writes to.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -31,6 +32,9 @@ pub struct Args {
     /// Make a control message, as CloudWatch Logs sends to see whether the function is there
     #[arg(long, conflicts_with = "records")]
     control: bool,
+    /// Make the payload of a Kinesis stream, in which each file is a record
+    #[arg(long, conflicts_with = "control")]
+    kinesis: bool,
     /// Files with records, in any form that `scan` reads, or -
     #[arg(required_unless_present = "control", value_name = "RECORD")]
     records: Vec<PathBuf>,
@@ -38,12 +42,51 @@ pub struct Args {
 
 /// Runs the command. The same records make the same payload, byte for byte.
 pub fn run(args: Args) -> Result<Done, String> {
-    let batch = if args.control { control_message() } else { data_message(&args)? };
+    let payload = match (args.control, args.kinesis) {
+        (true, _) => subscription(&packed(&control_message())?),
+        (false, false) => subscription(&packed(&data_message(&args, &args.records)?)?),
+        (false, true) => stream(&args)?,
+    };
+    print(&payload)?;
+    Ok(Done::Fine)
+}
+
+fn packed(batch: &str) -> Result<String, String> {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
     let packed = gzip.write_all(batch.as_bytes()).and_then(|()| gzip.finish());
-    let packed = packed.map_err(|error| error.to_string())?;
-    print(&json!({ "awslogs": { "data": STANDARD.encode(packed) } }).to_string())?;
-    Ok(Done::Fine)
+    packed.map(|packed| STANDARD.encode(packed)).map_err(|error| error.to_string())
+}
+
+fn subscription(data: &str) -> String {
+    json!({ "awslogs": { "data": data } }).to_string()
+}
+
+/// Lambda guide, "Using Lambda to process records from Amazon Kinesis Data Streams": the form of a
+/// record.
+fn stream(args: &Args) -> Result<String, String> {
+    let mut records = Vec::new();
+    for (number, path) in args.records.iter().enumerate() {
+        let data = packed(&data_message(args, std::slice::from_ref(path))?)?;
+        // 56 digits that rise within a shard.
+        let sequence_number = format!("4967{number:052}");
+        records.push(json!({
+            "eventID": format!("shardId-000000000000:{sequence_number}"),
+            "eventName": "aws:kinesis:record",
+            "eventSource": "aws:kinesis",
+            "eventSourceARN": "arn:aws:kinesis:us-east-1:111122223333:stream/regionwatch",
+            "eventVersion": "1.0",
+            "awsRegion": "us-east-1",
+            "invokeIdentityArn": "arn:aws:iam::111122223333:role/regionwatch",
+            "kinesis": {
+                "approximateArrivalTimestamp": 1_795_000_000.123,
+                "data": data,
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": format!("{number:032x}"),
+                "sequenceNumber": sequence_number,
+            },
+        }));
+    }
+    Ok(json!({ "Records": records }).to_string())
 }
 
 /// CloudWatch Logs guide, "Using CloudWatch Logs subscription filters": the form of both messages.
@@ -63,8 +106,8 @@ fn control_message() -> String {
     .to_string()
 }
 
-fn data_message(args: &Args) -> Result<String, String> {
-    let (inputs, faults) = Input::list(&args.records, Folder::Records);
+fn data_message(args: &Args, records: &[PathBuf]) -> Result<String, String> {
+    let (inputs, faults) = Input::list(records, Folder::Records);
     if faults > 0 {
         return Err("nothing was packed".to_owned());
     }

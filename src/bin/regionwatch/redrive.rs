@@ -11,6 +11,7 @@ mod rounds;
 mod sdk;
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use clap::ValueEnum;
 use clap::builder::NonEmptyStringValueParser;
@@ -21,6 +22,7 @@ use regionwatch::handler::{Handler, Limits};
 use regionwatch::ledger::{InMemoryLedger, Ledger};
 use regionwatch::policy::Policy;
 use regionwatch::publish::Publish;
+use regionwatch::skim::Seen;
 
 use crate::Done;
 use crate::input::{PolicyArgs, name};
@@ -69,7 +71,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new(), conflicts_with_all = ["queue_url", "paths"])]
     bucket: Option<String>,
     /// Only objects whose key begins so; Lambda's own are the default
-    #[arg(long, value_name = "KEY", default_value = "aws/lambda/async/", conflicts_with_all = ["queue_url", "paths"])]
+    #[arg(long, value_name = "KEY", default_value = "aws/lambda/", conflicts_with_all = ["queue_url", "paths"])]
     prefix: String,
     /// Redrive the messages of this SQS queue
     #[arg(long, value_name = "URL", value_parser = NonEmptyStringValueParser::new(), conflicts_with = "paths")]
@@ -166,6 +168,7 @@ impl Args {
     fn handler<'a, L, P>(
         &self,
         policy: &'a Policy,
+        seen: &'a Mutex<Seen>,
         ledger: &'a L,
         publish: &'a P,
     ) -> Handler<'a, L, P> {
@@ -176,7 +179,7 @@ impl Args {
         // What was too large for the function is not too large here.
         let limits =
             Limits { max_inflated_bytes: LARGEST_BATCH, max_messages: self.max_messages.into() };
-        Handler { policy, ledger, publish, formats: Formats { https }, limits }
+        Handler { policy, seen, ledger, publish, formats: Formats { https }, limits }
     }
 }
 
@@ -201,7 +204,8 @@ async fn dry_run(
         None => Default::default(),
     };
     let mode = Mode::Dry { advice: args.advice() };
-    let handler = args.handler(policy, &ledger, &printer);
+    let seen = Mutex::default();
+    let handler = args.handler(policy, &seen, &ledger, &printer);
     Rounds::new(handler, mode, args.policy_in_words(policy), done, args.format, bar)
         .run(place)
         .await

@@ -57,30 +57,35 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::ledger::memory::{MOST_CALL_BYTES, MOST_PAYLOADS};
-    use crate::ledger::{Decision, Sighting};
+    use crate::ledger::memory::{MOST_BATCHES, MOST_CALL_BYTES};
+    use crate::ledger::{Decision, Share, Sighting};
     use crate::policy::Severity;
+
+    fn sighting(shares: Vec<Share>) -> Sighting {
+        let (now, record_by, confirm_by) = (Timestamp::UNIX_EPOCH, Timestamp::MAX, Timestamp::MAX);
+        Sighting { incident: "incident".to_owned(), shares, now, record_by, confirm_by }
+    }
 
     /// Sightings that are told or not, with names of any characters.
     fn memory() -> impl Strategy<Value = Memory> {
         let names = || prop::collection::btree_set(any::<String>(), 0..4);
         let counts = prop::collection::btree_map(any::<String>(), any::<u64>(), 0..4);
-        let sighting = (0..9_u8, any::<u64>(), 0..4_usize, names(), counts, 0..200_i64);
-        prop::collection::vec((sighting, any::<bool>()), 0..12).prop_map(|seen| {
+        let seen = (0..9_u8, any::<u64>(), 0..4_usize, names(), counts, 0..200_i64);
+        prop::collection::vec((seen, any::<bool>()), 0..12).prop_map(|seen| {
             let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
             for ((payload, count, severity, watches, calls, second), accepted) in seen {
                 let now = Timestamp::from_second(second).unwrap();
                 memory.turn(now, SignedDuration::from_secs(100));
                 let decision = memory.record(Sighting {
-                    incident: "incident".to_owned(),
-                    payload: payload.to_string(),
+                    shares: vec![Share {
+                        batch: payload.to_string(),
+                        count,
+                        severity: Severity::ALL[severity],
+                        watches,
+                        calls,
+                    }],
                     now,
-                    record_by: now,
-                    confirm_by: now,
-                    count,
-                    severity: Severity::ALL[severity],
-                    watches,
-                    calls,
+                    ..sighting(vec![])
                 });
                 if let (Decision::Tell(telling), true) = (decision, accepted) {
                     memory.confirm(&telling);
@@ -100,19 +105,14 @@ mod tests {
     #[test]
     fn the_text_is_one_that_people_can_read() {
         let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
-        let Decision::Tell(telling) = memory.record(Sighting {
-            incident: "incident".to_owned(),
-            payload: "payload".to_owned(),
-            now: Timestamp::UNIX_EPOCH,
-            record_by: Timestamp::UNIX_EPOCH,
-            confirm_by: Timestamp::UNIX_EPOCH,
+        let share = Share {
+            batch: "payload".to_owned(),
             count: 3,
             severity: Severity::High,
             watches: ["trail-change".to_owned()].into(),
             calls: [("ec2:RunInstances".to_owned(), 3)].into(),
-        }) else {
-            panic!("held")
         };
+        let Decision::Tell(telling) = memory.record(sighting(vec![share])) else { panic!("held") };
         memory.confirm(&telling);
         let expected = r#"{"form":2,"began":"1970-01-01T00:00:00Z","carried":0,"total":3,"untold":{},"payloads":[{"id":"payload","told":"f8f6d078"}],"before":[],"told":{"total":3,"severity":"high","watches":["trail-change"],"calls":["ec2:RunInstances"],"for_new_calls":0}}"#;
         assert_eq!(memory.to_text(), expected);
@@ -137,21 +137,15 @@ mod tests {
             (0..30_000).map(|n| format!("{prefix}\u{1}\u{1}\u{1}\u{1}{n}")).collect::<BTreeSet<_>>()
         };
         let mut memory = Memory::new(Timestamp::UNIX_EPOCH);
-        for payload in 0..=MOST_PAYLOADS {
-            let decision = memory.record(Sighting {
-                incident: "incident".to_owned(),
-                payload: format!("{payload:032x}"),
-                now: Timestamp::UNIX_EPOCH,
-                record_by: Timestamp::UNIX_EPOCH,
-                confirm_by: Timestamp::UNIX_EPOCH,
+        for payload in 0..=MOST_BATCHES {
+            let calls = names(&payload.to_string()).into_iter().map(|name| (name, u64::MAX));
+            let decision = memory.record(sighting(vec![Share {
+                batch: format!("{payload:032x}"),
                 count: u64::MAX,
                 severity: Severity::Critical,
                 watches: names("w"),
-                calls: names(&payload.to_string())
-                    .into_iter()
-                    .map(|name| (name, u64::MAX))
-                    .collect(),
-            });
+                calls: calls.collect(),
+            }]));
             if let Decision::Tell(telling) = decision {
                 memory.confirm(&telling);
             }

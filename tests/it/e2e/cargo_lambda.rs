@@ -27,14 +27,19 @@ fn cargo_lambda_invokes_the_function_with_a_sample() {
         command(&bootstrap, &runtime_api, &moto.settings(&topic.arn)).spawn().unwrap();
 
     let answer = invoke(&cargo_lambda, port, &events().join("mutating-unapproved-region.json"));
+    let of_stream = invoke(&cargo_lambda, port, &events().join("kinesis.json"));
 
     function.kill().unwrap();
     function.wait().unwrap();
     let summary = answer.unwrap();
     assert_eq!(summary["alerts"], 5, "{summary}");
+    assert_eq!(of_stream.unwrap(), serde_json::json!({"batchItemFailures": []}));
     let received = topic.take();
-    assert_eq!(received.len(), 1, "{received:?}");
+    // Of the stream's incidents the first was told by then: it is the same batch.
+    assert_eq!(received.len(), 4, "{received:?}");
     assert_eq!(received[0].body["region"], "ap-southeast-1");
+    let kinds: Vec<_> = received.iter().map(|message| message.body["kind"].clone()).collect();
+    assert_eq!(kinds, ["incident", "incident", "incident", "unreadable"]);
 }
 
 /// `watch` on a port that is free. It cannot choose one by itself, so another may take it first;

@@ -91,12 +91,13 @@ fn root() -> &'static Path {
 }
 
 /// Of what moto does not know, what others ask something of.
-const UNKNOWN_TO_MOTO: [&str; 6] = [
+const UNKNOWN_TO_MOTO: [&str; 7] = [
     "AWS::CloudTrail::Trail",
     "AWS::CloudWatch::Alarm",
     "AWS::CloudWatch::Dashboard",
     "AWS::Glue::Database",
     "AWS::KinesisFirehose::DeliveryStream",
+    "AWS::Logs::Destination",
     "AWS::Logs::MetricFilter",
 ];
 
@@ -450,6 +451,39 @@ fn a_stack_fits_into_what_there_is() {
     let line = function.invoke(&pack(&records)).line;
     assert_eq!((&line["alerts"], &line["messages"]), (&json!(1), &json!(1)));
     assert_eq!(topic.take()[0].body["region"], "us-east-1");
+}
+
+#[test]
+fn a_stack_for_an_organisation_reads_its_stream_and_tells() {
+    let Some(moto) = Moto::shared() else { return };
+    let given = [("OrganizationId", "o-a1b2c3d4e5"), ("Dashboard", "false")];
+    let Some(stack) = Deployed::new(moto, "organisation", &given) else { return };
+    let of_group = set(&["SubscriptionFilter"]);
+    let unknown =
+        set(&["AlertTopicPolicy", "Destination", "StreamAlarm", "StreamUndeliveredAlarm"]);
+    assert_eq!(stack.left_out, &(&set(&LEFT_OUT) - &of_group) | &unknown);
+
+    let arn = stack.output("StreamArn");
+    let granted = json!(stack.granted());
+    assert_eq!(granted["read-stream"][0]["Resource"], arn);
+    let mappings = moto.read("lambda", "2015-03-31/event-source-mappings/");
+    let mappings: Value = serde_json::from_str(&mappings).unwrap();
+    let mappings = mappings["EventSourceMappings"].as_array().unwrap();
+    let mapping = mappings.iter().find(|one| one["EventSourceArn"] == arn).unwrap();
+    assert_eq!(
+        (&mapping["BatchSize"], &mapping["StartingPosition"]),
+        (&json!(64), &json!("TRIM_HORIZON"))
+    );
+    assert_eq!(mapping["FunctionArn"], stack.output("FunctionArn"));
+
+    let subscriber = moto.listen(stack.output("TopicArn"), "organisation-alerts");
+    let payload = crate::samples::payload("kinesis");
+    let answer = stack.start().invoke(&payload).outcome.unwrap();
+    assert_eq!(answer, json!({"batchItemFailures": []}));
+    assert_eq!(subscriber.take().len(), 4);
+    let line = stack.start().invoke(&payload).line;
+    assert_eq!((&line["told"], &line["held"]), (&json!(0), &json!(4)));
+    assert!(subscriber.take().is_empty());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::function::Function;
 use super::moto::{Delivery, Moto};
-use crate::trail::{ALERTING, long, payload, records};
+use crate::trail::{ALERTING, long, payload, records, stream};
 
 /// Lambda guide, "Lambda quotas": what a synchronous invocation may carry, and an asynchronous one.
 const LARGEST: usize = 6 * 1024 * 1024;
@@ -27,10 +27,12 @@ fn no_payload_takes_more_memory_than_its_bound() {
         return;
     };
     let Some(largest) = peak(moto, LARGEST, &payload(21_600), 21_600) else { return };
+    let Some(stream) = peak(moto, LARGEST, &stream(&records(20_500), 64), 20_500) else { return };
     let (long, entries) = long(&records(500), LONG);
     let Some(long) = peak(moto, LARGEST, &long, entries) else { return };
     assert!(asynchronous <= MOST_FOR_ASYNCHRONOUS, "{asynchronous} KiB");
     assert!(largest <= MOST, "{largest} KiB");
+    assert!(stream <= MOST, "{stream} KiB");
     assert!(long <= largest + MOST_MORE_FOR_LONG, "{long} KiB");
 }
 

@@ -7,12 +7,13 @@ use serde_json::Value;
 use super::stack::Stack;
 
 /// A stack that has everything.
-pub const ALL: [(&str, &str); 5] = [
+pub const ALL: [(&str, &str); 6] = [
     ("CreateTrail", "true"),
     ("MetricFilterAlarm", "true"),
     ("KmsKey", "create"),
     ("ArchiveAlerts", "true"),
     ("PolicyParameter", "/security/regions"),
+    ("OrganizationId", "o-a1b2c3d4e5"),
 ];
 
 fn strings(value: &Value) -> Vec<String> {
@@ -64,6 +65,11 @@ fn the_function_may_do_this_and_nothing_else() {
         granted(all.properties("FunctionRole")),
         [
             "dynamodb:PutItem <LedgerTable.Arn>",
+            "kinesis:DescribeStream <Stream.Arn>",
+            "kinesis:DescribeStreamSummary <Stream.Arn>",
+            "kinesis:GetRecords <Stream.Arn>",
+            "kinesis:GetShardIterator <Stream.Arn>",
+            "kinesis:ListShards <Stream.Arn>",
             "kms:Decrypt <Key.Arn> if",
             "kms:Decrypt arn:aws:kms:eu-central-1:*:key/* if",
             "kms:GenerateDataKey <Key.Arn> if",
@@ -87,6 +93,10 @@ fn the_other_roles_may_do_this_and_nothing_else() {
         [format!("logs:CreateLogStream {streams}"), format!("logs:PutLogEvents {streams}")]
     );
     assert_eq!(
+        granted(all.properties("DestinationRole")),
+        ["kinesis:PutRecord <Stream.Arn>", "kms:GenerateDataKey <Key.Arn> if"]
+    );
+    assert_eq!(
         granted(all.properties("ArchiveSubscriptionRole")),
         [
             "firehose:DescribeDeliveryStream <ArchiveStream.Arn>",
@@ -106,7 +116,7 @@ fn the_other_roles_may_do_this_and_nothing_else() {
             "s3:PutObject <ArchiveBucket.Arn>/* if",
         ]
     );
-    assert_eq!(all.of_type("AWS::IAM::Role").len(), 4);
+    assert_eq!(all.of_type("AWS::IAM::Role").len(), 5);
 }
 
 #[test]

@@ -20,7 +20,11 @@ pub struct Alarm {
 
 /// The alarms of a stack that has all.
 pub fn alarms() -> Vec<Alarm> {
-    let stack = Stack::with(&[("MetricFilterAlarm", "true"), ("ArchiveAlerts", "true")]);
+    let stack = Stack::with(&[
+        ("MetricFilterAlarm", "true"),
+        ("ArchiveAlerts", "true"),
+        ("OrganizationId", "o-a1b2c3d4e5"),
+    ]);
     let alarms = stack.of_type("AWS::CloudWatch::Alarm").into_iter().map(|(_, properties)| {
         let text = |name: &str| properties[name].as_str().unwrap().to_owned();
         let properties = properties.clone();
@@ -46,13 +50,18 @@ fn alarms_on_the_functions_own_metrics_watch_what_it_writes() {
         match namespace.as_str() {
             "regionwatch" => {
                 assert!(units(&line).contains_key(metric.as_str()), "{metric}");
-                own.push(metric);
+                own.push(metric.clone());
             }
             "AWS/Lambda" => {}
             "regionwatch/STACK" | "AWS/Firehose" => continue,
             other => panic!("an alarm on {other}"),
         }
-        let dimensions = json!([{"Name": dimension, "Value": "<Function>"}]);
+        let dimensions = match metric.as_str() {
+            "OnFailureDestinationDeliveredEventCount" => {
+                json!([{"Name": "EventSourceMappingUUID", "Value": "<StreamMapping>"}])
+            }
+            _ => json!([{"Name": dimension, "Value": "<Function>"}]),
+        };
         assert_eq!(properties["Dimensions"], dimensions);
     }
     own.sort_unstable();
@@ -71,8 +80,15 @@ fn every_loss_of_the_function_rings() {
         .filter(|alarm| alarm.namespace == "AWS/Lambda")
         .map(|alarm| alarm.metric)
         .collect();
-    let expected =
-        ["AsyncEventsDropped", "DestinationDeliveryFailures", "Errors", "Invocations", "Throttles"];
+    let expected = [
+        "AsyncEventsDropped",
+        "DestinationDeliveryFailures",
+        "Errors",
+        "Invocations",
+        "IteratorAge",
+        "OnFailureDestinationDeliveredEventCount",
+        "Throttles",
+    ];
     assert_eq!(lambdas, expected.map(str::to_owned).into());
 }
 
@@ -94,7 +110,7 @@ fn silence_alone_rings_when_there_is_no_data() {
 #[test]
 fn what_mends_itself_rings_only_when_it_goes_on() {
     for Alarm { name, properties, .. } in alarms() {
-        let goes_on = ["throttles", "publish", "rejected", "delay", "archive"];
+        let goes_on = ["throttles", "publish", "rejected", "delay", "archive", "stream"];
         let periods = properties["EvaluationPeriods"].as_i64().unwrap_or(i64::MAX);
         assert_eq!(periods > 1, goes_on.contains(&&*name) || name == "silence", "{name}");
     }

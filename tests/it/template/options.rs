@@ -4,16 +4,19 @@
 use std::fs;
 use std::path::Path;
 
+use regionwatch::ledger::MOST_BATCHES;
+use regionwatch::policy::{Policy, Reason, Severity, Verdict};
+use regionwatch::record::Record;
 use serde_json::{Value, json};
 
 use super::pattern::matches;
 use super::stack::{Stack, entries, template};
-use super::{KEY, TOPIC};
+use super::{KEY, STREAM, TOPIC};
 
 /// Each two choices with each other. A resource that refers to one that is not there fails here.
 #[test]
 fn every_two_choices_go_together() {
-    const CHOICES: [(&str, &str); 13] = [
+    const CHOICES: [(&str, &str); 15] = [
         ("CreateTrail", "true"),
         ("LogGroupName", "mine"),
         ("MetricFilterAlarm", "true"),
@@ -27,10 +30,16 @@ fn every_two_choices_go_together() {
         ("Dashboard", "false"),
         ("AlertEmail", "you@example.com"),
         ("AlertPhone", "+14155550123"),
+        ("OrganizationId", "o-a1b2c3d4e5"),
+        ("KinesisStreamArn", STREAM),
     ];
+    // Two streams are one too many.
+    let together = |one: &str, other: &str| {
+        one != other && (one, other) != ("OrganizationId", "KinesisStreamArn")
+    };
     let mut tried = 0;
     for (at, one) in CHOICES.into_iter().enumerate() {
-        for other in CHOICES.into_iter().skip(at + 1).filter(|other| other.0 != one.0) {
+        for other in CHOICES.into_iter().skip(at + 1).filter(|other| together(one.0, other.0)) {
             let stack = Stack::with(&[one, other]);
             let has = |id: &str| stack.resources.contains_key(id);
             let chosen = |name: &str| [one, other].into_iter().find(|given| given.0 == name);
@@ -39,11 +48,12 @@ fn every_two_choices_go_together() {
             assert_eq!(has("Key"), chosen("KmsKey").is_some_and(|key| key.1 == "create"));
             assert_eq!(has("ArchiveStream"), chosen("ArchiveAlerts").is_some());
             assert_eq!(has("LedgerTable"), chosen("Ledger").is_none());
+            assert_eq!(has("Stream"), chosen("OrganizationId").is_some());
             assert!(stack.outputs.len() >= 10, "{:?}", stack.outputs.keys());
             tried += 1;
         }
     }
-    assert_eq!(tried, 77);
+    assert_eq!(tried, 103);
 }
 
 #[test]
@@ -101,13 +111,15 @@ fn encrypted(stack: &Stack, key: &str) -> Vec<String> {
 
 #[test]
 fn one_parameter_encrypts_all_that_is_kept() {
-    let all = [("CreateTrail", "true"), ("ArchiveAlerts", "true")];
+    let all =
+        [("CreateTrail", "true"), ("ArchiveAlerts", "true"), ("OrganizationId", "o-a1b2c3d4e5")];
     let kept = [
         "AlertTopic",
         "ArchiveBucket",
         "ArchiveStream",
         "FunctionLogGroup",
         "LedgerTable",
+        "Stream",
         "Trail",
         "TrailBucket",
         "TrailLogGroup",
@@ -144,6 +156,89 @@ fn whoever_is_named_is_subscribed_to_whichever_topic() {
             assert_eq!(*stack.properties(id), expected);
         }
     }
+}
+
+#[test]
+fn a_stream_is_read_so_that_nothing_stands_still_and_nothing_is_lost() {
+    for (given, arn) in [
+        (("OrganizationId", "o-a1b2c3d4e5"), "<Stream.Arn>"),
+        (("KinesisStreamArn", STREAM), STREAM),
+    ] {
+        // Nothing of this account needs to be read beside it.
+        let stack = Stack::of(&[given]).unwrap();
+        let mapping = stack.properties("StreamMapping");
+        assert_eq!(
+            (&mapping["EventSourceArn"], &stack.outputs["StreamArn"]["Value"]),
+            (&json!(arn), &json!(arn))
+        );
+        assert_eq!(mapping["FunctionResponseTypes"], json!(["ReportBatchItemFailures"]));
+        assert_eq!(mapping["BisectBatchOnFunctionError"], true);
+        assert_eq!(mapping["StartingPosition"], "TRIM_HORIZON");
+        assert_eq!(
+            mapping["DestinationConfig"]["OnFailure"]["Destination"],
+            "<UndeliveredBucket.Arn>"
+        );
+        // The ledger knows each record of a retry.
+        assert_eq!(mapping["BatchSize"].as_u64(), Some(MOST_BATCHES as u64));
+        let most_tries = mapping["MaximumRetryAttempts"].as_i64().unwrap();
+        assert!((1..100).contains(&most_tries), "a shard would stand still for as long");
+        // What is tried must still be there.
+        let tried = mapping["MaximumRecordAgeInSeconds"].as_i64().unwrap();
+        assert!(tried < 24 * 3600);
+        for id in ["InvokePermission", "SubscriptionFilter"] {
+            assert!(!stack.resources.contains_key(id), "{id}");
+        }
+        let policy = stack.properties("Policy")["Value"].as_str().unwrap();
+        let policy = Policy::with_user_file("starter", policy).unwrap();
+        let deleted = json!({
+            "eventSource": "logs.amazonaws.com", "eventName": "DeleteLogGroup", "readOnly": false,
+            "awsRegion": "us-east-1", "recipientAccountId": "444455556666",
+            "requestParameters": {"logGroupName": "aws-cloudtrail-logs-444455556666-0a1b2c3d"},
+        })
+        .to_string();
+        let verdict = policy.judge(&Record::parse(&deleted).unwrap(), "444455556666");
+        let watched = Reason::Watched("own-log-group".into());
+        assert_eq!(verdict, Verdict::Alert(watched, Severity::Critical));
+    }
+    let stream = Stack::of(&[("OrganizationId", "o-a1b2c3d4e5")]).unwrap();
+    let stream = stream.properties("Stream");
+    assert_eq!(stream["StreamEncryption"]["KeyId"], "alias/aws/kinesis");
+    assert_eq!(stream["RetentionPeriodHours"], 24);
+}
+
+#[test]
+fn a_stream_and_what_does_not_go_with_it() {
+    let organization = ("OrganizationId", "o-a1b2c3d4e5");
+    let said = Stack::of(&[organization, ("KinesisStreamArn", STREAM)]).err().unwrap();
+    assert!(said.starts_with("OrganizationId creates a stream"), "{said}");
+    let said = Stack::of(&[organization, ("MetricFilterAlarm", "true")]).err().unwrap();
+    assert!(said.starts_with("MetricFilterAlarm needs a log group"), "{said}");
+    assert!(
+        Stack::of(&[organization, ("CreateTrail", "true"), ("MetricFilterAlarm", "true")]).is_ok()
+    );
+}
+
+#[test]
+fn accounts_of_the_organisation_subscribe_and_nobody_else() {
+    let stack = Stack::of(&[("OrganizationId", "o-a1b2c3d4e5")]).unwrap();
+    let destination = stack.properties("Destination");
+    assert_eq!(
+        (&destination["TargetArn"], &destination["RoleArn"]),
+        (&json!("<Stream.Arn>"), &json!("<DestinationRole.Arn>"))
+    );
+    let name = destination["DestinationName"].as_str().unwrap();
+    let policy: Value =
+        serde_json::from_str(destination["DestinationPolicy"].as_str().unwrap()).unwrap();
+    let statements = policy["Statement"].as_array().unwrap();
+    assert_eq!(statements.len(), 1);
+    assert_eq!(statements[0]["Action"], "logs:PutSubscriptionFilter");
+    assert_eq!(
+        statements[0]["Condition"],
+        json!({"StringEquals": {"aws:PrincipalOrgID": "o-a1b2c3d4e5"}})
+    );
+    let arn = format!("arn:aws:logs:eu-central-1:111122223333:destination:{name}");
+    assert_eq!(statements[0]["Resource"], arn);
+    assert_eq!(stack.outputs["DestinationArn"]["Value"], "<Destination.Arn>");
 }
 
 fn pattern(approved_regions: &str) -> String {

@@ -1,6 +1,6 @@
 //! Everything of `redrive` that AWS is asked for.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::{SignedDuration, Timestamp};
 use regionwatch::aws::{DynamoItems, S3Objects, SnsPublisher, SqsMessages, SsmPolicy, sdk_config};
@@ -38,10 +38,11 @@ async fn told(
     table: Option<LedgerTable>,
 ) -> Result<Done, String> {
     let sns = SnsPublisher::new(&sdk_config().await, topic.clone());
+    let seen = Mutex::default();
     match table {
         None => {
             let ledger = InMemoryLedger::new(args.window());
-            publish(args, args.handler(policy, &ledger, &sns), place, &topic).await
+            publish(args, args.handler(policy, &seen, &ledger, &sns), place, &topic).await
         }
         Some(table) => {
             let name = table.name.clone();
@@ -51,7 +52,7 @@ async fn told(
             checked
                 .map_err(|what| format!("--ledger-table {name}: {what}; nothing was published"))?;
             let ledger = SharedLedger::new(Belated(items), args.window());
-            publish(args, args.handler(policy, &ledger, &sns), place, &topic).await
+            publish(args, args.handler(policy, &seen, &ledger, &sns), place, &topic).await
         }
     }
 }
