@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::e2e::run_instances;
 use crate::handler::{pack, pack_entries};
 use crate::samples::payload;
-use crate::undelivered::{given_up_at, invocation_record};
+use crate::undelivered::{given_up_at, invocation_record, record_of_stream};
 
 /// The command in a folder.
 fn redrive(folder: &TempDir, arguments: &[&str]) -> Output {
@@ -94,6 +94,27 @@ fn a_dry_run_prints_what_would_be_told_and_changes_nothing() {
     }
     assert_eq!(stderr(&output), "", "and no bar where there is no terminal");
     assert_eq!(files(folder.path()), before);
+}
+
+#[test]
+fn records_of_a_stream_are_redriven_where_they_were_kept_and_are_named_where_not() {
+    let kept = record_of_stream(&json!(String::from_utf8(payload("kinesis")).unwrap()));
+    let without = record_of_stream(&Value::Null);
+    let folder = folder(&[kept.to_string().into_bytes(), without.to_string().into_bytes()]);
+    let output = redrive(&folder, &["kept"]);
+    assert_eq!(output.status.code(), Some(2));
+    let text = stdout(&output);
+    assert_eq!(text.matches("Subject: ").count(), 4, "{text}");
+    assert!(text.contains("4 records of a stream, 17 entries: 8 alerts"), "{text}");
+    assert!(
+        text.contains(
+            "dry run: 1 payload: 1 handled, 0 done before, 0 failed; 4 messages; 1 other fault"
+        ),
+        "{text}"
+    );
+    let said = stderr(&output);
+    assert!(said.contains("names records of a stream and holds none of them"), "{said}");
+    assert!(said.contains("`aws kinesis get-records`"), "{said}");
 }
 
 #[test]

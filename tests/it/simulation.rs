@@ -53,20 +53,20 @@ fn nothing_is_lost_and_nothing_told_twice_without_a_reason_in_any_world() {
 fn nothing_is_lost_of_a_stream_and_nothing_told_twice_without_a_reason_in_any_world() {
     let policy = Policy::embedded().unwrap();
     let (mut told, mut again) = (0, 0);
-    for seed in 0..WORLDS / 2 {
+    for seed in 0..WORLDS / 4 {
         let ran = World::new(seed, Faults::Many, Trigger::Stream, &policy).run();
         told += ran.told;
         again += ran.begun_again;
     }
-    assert!(told > WORLDS / 2, "{told} messages: the worlds are empty");
-    assert!(again > WORLDS / 10, "{again} times begun again: too little goes wrong");
+    assert!(told > WORLDS / 4, "{told} messages: the worlds are empty");
+    assert!(again > WORLDS / 20, "{again} times begun again: too little goes wrong");
 }
 
 #[test]
 fn nothing_is_told_twice_for_the_same_cause_where_nothing_goes_wrong() {
     let policy = Policy::embedded().unwrap();
     for seed in 0..WORLDS / 3 {
-        for trigger in [Trigger::Subscription, Trigger::Stream] {
+        for trigger in triggers(seed) {
             let ran = World::new(seed, Faults::None, trigger, &policy).run();
             assert_eq!(ran.repeated, 0, "world {seed}");
         }
@@ -77,9 +77,15 @@ fn nothing_is_told_twice_for_the_same_cause_where_nothing_goes_wrong() {
 fn containers_at_once_always_find_a_turn_at_the_ledger() {
     let policy = Policy::embedded().unwrap();
     for seed in 0..WORLDS / 3 {
-        World::new(seed, Faults::Race, Trigger::Subscription, &policy).run();
-        World::new(seed, Faults::Race, Trigger::Stream, &policy).run();
+        for trigger in triggers(seed) {
+            World::new(seed, Faults::Race, trigger, &policy).run();
+        }
     }
+}
+
+/// Every fourth world has a stream in its place, too.
+fn triggers(seed: u64) -> impl Iterator<Item = Trigger> {
+    [Trigger::Subscription].into_iter().chain(seed.is_multiple_of(4).then_some(Trigger::Stream))
 }
 
 /// What was seen of a world.
