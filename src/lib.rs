@@ -19,6 +19,9 @@ pub mod record;
 
 pub mod policy;
 
+#[cfg(feature = "cli")]
+pub mod export;
+
 pub mod skim;
 
 pub mod standing;

@@ -18,6 +18,7 @@ mod digest;
 mod docs;
 mod e2e;
 mod explain;
+mod export;
 mod generated;
 mod handler;
 mod hostile;

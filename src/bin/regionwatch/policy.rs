@@ -1,4 +1,6 @@
-//! `regionwatch policy`: check a policy, or show the one in force.
+//! `regionwatch policy`: check a policy, show the one in force, or say it in other languages.
+
+mod export;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,8 @@ pub enum Command {
     Check(PolicyArgs),
     /// Print the policy in force as TOML, and where each change to the default policy comes from
     Show(PolicyArgs),
+    /// Print a filter pattern of CloudWatch Logs that matches whatever the policy alerts on
+    Pattern(PolicyArgs),
 }
 
 /// Runs the command.
@@ -24,6 +28,7 @@ pub fn run(command: &Command) -> Result<Done, String> {
     match command {
         Command::Check(args) => check(args),
         Command::Show(args) => show(args),
+        Command::Pattern(args) => export::pattern(args),
     }
 }
 
