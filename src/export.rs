@@ -1,10 +1,12 @@
 //! The policy's question in the languages of other engines.
 //!
-//! None of them can say all that a policy says. What one returns holds whatever the policy alerts
-//! on, and perhaps more; what differs is said in words.
+//! None of them can say all that a policy says. What one returns ([`pattern`], [`athena`]) holds
+//! whatever the policy alerts on, and perhaps more; what differs is said in words.
 
+pub mod athena;
 pub mod names;
 pub mod pattern;
+pub mod sql;
 
 use crate::policy::{Pattern, Patterns, Policy};
 

@@ -338,23 +338,25 @@ fn judge_without_call(record: &Record<'_>) -> Verdict {
 /// there as service events (QuickSight guide, "Example: Amazon QuickSight log file entries"). The
 /// types: CloudTrail guide, "CloudTrail userIdentity element".
 fn is_aws_itself(record: &Record<'_>) -> bool {
-    const SOMEBODY: &[&str] = &[
-        "AWSAccount",
-        "AssumedRole",
-        "FederatedUser",
-        "IAMUser",
-        "IdentityCenterUser",
-        "Role",
-        "Root",
-        "SAMLUser",
-        "WebIdentityUser",
-    ];
     let identity = &record.user_identity;
     let service_event = record.event_type.as_deref() == Some("AwsServiceEvent");
     identity.is("AWSService")
         || identity.is_service_linked_role()
         || (service_event && !SOMEBODY.iter().any(|kind| identity.is(kind)))
 }
+
+/// Types of `userIdentity` that act themselves, in a service event too.
+pub(crate) const SOMEBODY: &[&str] = &[
+    "AWSAccount",
+    "AssumedRole",
+    "FederatedUser",
+    "IAMUser",
+    "IdentityCenterUser",
+    "Role",
+    "Root",
+    "SAMLUser",
+    "WebIdentityUser",
+];
 
 fn severity(call: &Call<'_>, watch: Option<&Watch>, access: Access) -> Severity {
     let start = match (watch, access) {

@@ -26,3 +26,4 @@ mod subscribers;
 mod tools;
 
 pub use deliver::run_instances;
+pub use tools::tool;

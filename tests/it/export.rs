@@ -1,6 +1,7 @@
 //! The policy in other languages, against the judge: on the corpora, on the samples, and on records
 //! and policies as nobody would write them.
 
+mod athena;
 mod pattern;
 
 use regionwatch::policy::{Policy, Verdict};

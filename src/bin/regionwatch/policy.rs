@@ -21,6 +21,8 @@ pub enum Command {
     Show(PolicyArgs),
     /// Print a filter pattern of CloudWatch Logs that matches whatever the policy alerts on
     Pattern(PolicyArgs),
+    /// Print a table over a trail's files and a query, for Athena, that returns what the policy alerts on
+    Athena(export::AthenaArgs),
 }
 
 /// Runs the command.
@@ -29,6 +31,7 @@ pub fn run(command: &Command) -> Result<Done, String> {
         Command::Check(args) => check(args),
         Command::Show(args) => show(args),
         Command::Pattern(args) => export::pattern(args),
+        Command::Athena(args) => export::athena(args),
     }
 }
 
