@@ -1,11 +1,13 @@
 //! The policy's question in the languages of other engines.
 //!
 //! None of them can say all that a policy says. What one returns ([`pattern`], [`athena`]) holds
-//! whatever the policy alerts on, and perhaps more; what differs is said in words.
+//! whatever the policy alerts on, and perhaps more; what one forbids ([`scp`]) holds nothing that
+//! the policy lets pass, as far as it can tell. What differs is said in words.
 
 pub mod athena;
 pub mod names;
 pub mod pattern;
+pub mod scp;
 pub mod sql;
 
 use crate::policy::{Pattern, Patterns, Policy};

@@ -204,7 +204,7 @@ impl Exempt {
     }
 
     /// Whether it may silence what this watch matches.
-    pub(super) fn names(&self, watch: &Watch) -> bool {
+    pub(crate) fn names(&self, watch: &Watch) -> bool {
         self.watches.iter().any(|id| **id == *watch.id)
     }
 

@@ -3,6 +3,7 @@
 
 mod athena;
 mod pattern;
+mod scp;
 
 use regionwatch::policy::{Policy, Verdict};
 use regionwatch::record::Record;

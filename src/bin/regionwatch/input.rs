@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use regionwatch::alert::text::clean;
 use regionwatch::policy::{Keys, Patterns, Policy, PolicyFaults, PolicyFile};
+use regionwatch::source::{self, Item};
 use toml_writer::ToTomlValue as _;
 use walkdir::WalkDir;
 
@@ -143,6 +144,16 @@ impl Input {
             Input::Stdin => "standard input".to_owned(),
             Input::File(path) => name(path),
         }
+    }
+
+    /// Hands over every item of it; `false` where it cannot be read to its end, which is said on
+    /// stderr.
+    pub fn read_all(&self, on_item: impl FnMut(Item<'_>)) -> bool {
+        let read = self
+            .open()
+            .map_err(|fault| fault.to_string())
+            .and_then(|opened| source::read(opened, on_item).map_err(|fault| fault.to_string()));
+        read.map_err(|fault| complain(&format!("{}: {fault}", self.name()))).is_ok()
     }
 
     /// Opens it.

@@ -23,6 +23,8 @@ pub enum Command {
     Pattern(PolicyArgs),
     /// Print a table over a trail's files and a query, for Athena, that returns what the policy alerts on
     Athena(export::AthenaArgs),
+    /// Print a service control policy that denies what the policy alerts on
+    Scp(export::ScpArgs),
 }
 
 /// Runs the command.
@@ -32,6 +34,7 @@ pub fn run(command: &Command) -> Result<Done, String> {
         Command::Show(args) => show(args),
         Command::Pattern(args) => export::pattern(args),
         Command::Athena(args) => export::athena(args),
+        Command::Scp(args) => export::scp(args),
     }
 }
 

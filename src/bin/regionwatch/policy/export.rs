@@ -1,13 +1,20 @@
 //! The policy in the languages of other engines: what they take goes to stdout, and where it
 //! differs from the policy to stderr.
 
-use jiff::civil::Date;
-use regionwatch::export::athena::Trail;
-use regionwatch::export::{self, Export};
+use std::path::PathBuf;
 
-use crate::Done;
-use crate::input::PolicyArgs;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use regionwatch::export::athena::Trail;
+use regionwatch::export::scp::Reads;
+use regionwatch::export::{self, Export};
+use regionwatch::policy::{Policy, Reason, Verdict};
+use regionwatch::record::Record;
+use regionwatch::source::Item;
+
+use crate::input::{Folder, Input, PolicyArgs};
 use crate::output::{complain, print};
+use crate::{Done, now};
 
 /// `policy pattern`.
 pub fn pattern(args: &PolicyArgs) -> Result<Done, String> {
@@ -47,6 +54,50 @@ pub fn athena(args: &AthenaArgs) -> Result<Done, String> {
     let AthenaArgs { location, accounts, regions, from, table, .. } = args;
     let trail = Trail::new(location, organization, accounts, regions, *from, table);
     print_export(&export::athena::of(&policy, &trail.map_err(|error| error.to_string())?))
+}
+
+/// Arguments of `policy scp`.
+#[derive(clap::Args)]
+pub struct ScpArgs {
+    #[command(flatten)]
+    policy: PolicyArgs,
+    /// The account that it is for, with the regions that are approved there; without it, all that have
+    /// no list of their own
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// History whose read-only calls must pass: files, folders, or -
+    #[arg(long, value_name = "PATH")]
+    reads: Vec<PathBuf>,
+}
+
+/// `policy scp`.
+pub fn scp(args: &ScpArgs) -> Result<Done, String> {
+    let policy = args.policy.load()?.policy;
+    let (reads, faults) = reads(&policy, &args.reads);
+    let today = TimeZone::UTC.to_datetime(now()).date();
+    let scp = export::scp::of(&policy, args.account.as_deref(), &reads, today);
+    print_export(&scp.map_err(|error| error.to_string())?)?;
+    Ok(Done::after(faults, false))
+}
+
+/// What only looks, outside of the approved regions.
+fn reads(policy: &Policy, paths: &[PathBuf]) -> (Reads, usize) {
+    let mut reads = Reads::new();
+    let (inputs, faults) = Input::list(paths, Folder::Records);
+    let faults = faults
+        + inputs
+            .iter()
+            .filter(|input| {
+                !input.read_all(|item| {
+                    let Item::Record { text, owner, .. } = item else { return };
+                    let Ok(record) = Record::parse(text) else { return };
+                    if policy.judge(&record, owner) == Verdict::Ignore(Reason::ReadOnly) {
+                        reads.insert((record.service().into_owned(), record.name().to_owned()));
+                    }
+                })
+            })
+            .count();
+    (reads, faults)
 }
 
 fn print_export(export: &Export) -> Result<Done, String> {
