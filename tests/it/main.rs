@@ -38,6 +38,7 @@ mod schema;
 mod simulation;
 mod skim;
 mod standing;
+mod suggest;
 mod template;
 #[path = "../../benches/pipeline/trail.rs"]
 mod trail;

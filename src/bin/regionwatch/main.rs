@@ -11,6 +11,7 @@ mod pack;
 mod policy;
 mod redrive;
 mod scan;
+mod suggest;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,8 @@ enum Command {
     /// Check a policy, or show the one in force
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Print a policy to begin with, suggested from history
+    Suggest(suggest::Args),
     /// Make a subscription payload from records, for local invokes
     Pack(pack::Args),
 }
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Scan(args) => scan::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Policy(command) => policy::run(&command),
+        Command::Suggest(args) => suggest::run(&args),
         Command::Pack(args) => pack::run(args),
     };
     match done {

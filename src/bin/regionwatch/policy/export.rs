@@ -9,8 +9,6 @@ use regionwatch::export::athena::Trail;
 use regionwatch::export::scp::Reads;
 use regionwatch::export::{self, Export};
 use regionwatch::policy::{Policy, Reason, Verdict};
-use regionwatch::record::Record;
-use regionwatch::source::Item;
 
 use crate::input::{Folder, Input, PolicyArgs};
 use crate::output::{complain, print};
@@ -84,20 +82,12 @@ pub fn scp(args: &ScpArgs) -> Result<Done, String> {
 fn reads(policy: &Policy, paths: &[PathBuf]) -> (Reads, usize) {
     let mut reads = Reads::new();
     let (inputs, faults) = Input::list(paths, Folder::Records);
-    let faults = faults
-        + inputs
-            .iter()
-            .filter(|input| {
-                !input.read_all(|item| {
-                    let Item::Record { text, owner, .. } = item else { return };
-                    let Ok(record) = Record::parse(text) else { return };
-                    if policy.judge(&record, owner) == Verdict::Ignore(Reason::ReadOnly) {
-                        reads.insert((record.service().into_owned(), record.name().to_owned()));
-                    }
-                })
-            })
-            .count();
-    (reads, faults)
+    let unread = Input::read_records(&inputs, |record, owner| {
+        if policy.judge(record, owner) == Verdict::Ignore(Reason::ReadOnly) {
+            reads.insert((record.service().into_owned(), record.name().to_owned()));
+        }
+    });
+    (reads, faults + unread)
 }
 
 fn print_export(export: &Export) -> Result<Done, String> {
