@@ -41,6 +41,9 @@ pub mod handler;
 pub mod config;
 
 #[cfg(feature = "cli")]
+pub mod differences;
+
+#[cfg(feature = "cli")]
 pub mod suggest;
 
 #[cfg(feature = "cli")]

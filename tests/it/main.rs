@@ -13,6 +13,7 @@ mod alert;
 mod batches;
 mod cli;
 mod corpus;
+mod differences;
 mod differential;
 mod digest;
 mod docs;

@@ -26,6 +26,11 @@ pub struct PolicyArgs {
 }
 
 impl PolicyArgs {
+    /// A policy file and nothing else; without one the default policy.
+    pub fn of(policy: Option<PathBuf>) -> Self {
+        PolicyArgs { policy, approved_regions: Vec::new() }
+    }
+
     /// Reads the policy, once: what is named may be a pipe, or may be about to change.
     pub fn load(&self) -> Result<Loaded, String> {
         let mut files = vec![in_words(PolicyFile::embedded())?];
