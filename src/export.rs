@@ -8,9 +8,10 @@ pub mod athena;
 pub mod names;
 pub mod pattern;
 pub mod scp;
-pub mod sql;
 
+use crate::policy::calls::CallAccess;
 use crate::policy::{Pattern, Patterns, Policy};
+use crate::record::Access;
 
 /// A policy in another language.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,19 @@ fn approved_everywhere(policy: &Policy) -> Vec<&Pattern> {
 fn lists(policy: &Policy) -> Vec<&Patterns> {
     let own = policy.accounts.values().filter_map(|account| account.approved.as_ref());
     [&policy.approved].into_iter().chain(own).collect()
+}
+
+/// Whether the policy tells of a call by its name: whatever CloudTrail says of it, or where its
+/// parameters are such.
+fn is_told(policy: &Policy, access: &CallAccess) -> bool {
+    match access {
+        CallAccess::Always(access) | CallAccess::When(access, _) => match access {
+            Access::ReadOnly => false,
+            Access::SensitiveRead => policy.alert_on_sensitive_reads,
+            Access::Mutating => true,
+        },
+        CallAccess::ByField => false,
+    }
 }
 
 /// Whether every region that `inner` matches is one that `outer` does; for certain, that is. A `*`

@@ -5,7 +5,7 @@
 //! principals who came back over weeks, in that account; root, denied calls, and whoever did what a
 //! watch tells of count for nothing; and a rule is proposed only for what a service of AWS does
 //! through a role, call by call, for a while. What was refused is written down with the reason.
-//! [`Seen`] takes record after record, and [`page`] writes the policy.
+//! [`Seen`] takes record after record, and writes the policy (`page`).
 
 mod page;
 

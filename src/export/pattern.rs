@@ -6,13 +6,12 @@
 //! place matches more. `!=` of a field that is not there is not documented, and `IS NOT` and
 //! `EXISTS` alone are no words of it.
 
-use crate::policy::calls::CallAccess;
 use crate::policy::rule::{CallPattern, Test};
 use crate::policy::{Pattern, Patterns, Policy, Watch};
-use crate::record::{Access, region};
+use crate::record::region;
 
 use super::names::{Names, without_first};
-use super::{Export, approved_everywhere, listed};
+use super::{Export, approved_everywhere, is_told, listed};
 
 /// Characters that a filter pattern has at most ("CloudWatch Logs quotas").
 pub const LONGEST: usize = 1024;
@@ -235,15 +234,7 @@ impl Told {
     fn of(policy: &Policy) -> Self {
         let mut told = Told::default();
         for (service, name, access) in policy.calls.entries() {
-            let is_told = match access {
-                CallAccess::Always(access) | CallAccess::When(access, _) => match access {
-                    Access::ReadOnly => false,
-                    Access::SensitiveRead => policy.alert_on_sensitive_reads,
-                    Access::Mutating => true,
-                },
-                CallAccess::ByField => false,
-            };
-            if is_told && !told.names.add(&name, &format!("{service}:{name}")) {
+            if is_told(policy, access) && !told.names.add(&name, &format!("{service}:{name}")) {
                 let (service, name) = (Pattern::new(service), Pattern::new(&name));
                 let terms = [source(&service), name_like(&name)].into_iter().flatten();
                 told.terms.push(all(terms.collect()));

@@ -19,7 +19,7 @@ use crate::policy::{Global, Patterns, Policy, Watch};
 use crate::record::access::has_verb;
 use crate::record::{Access, region};
 
-use super::{Export, listed};
+use super::{Export, is_told, listed};
 use action::{action, hold, of_call};
 use statement::{ACCOUNT, Document, PRINCIPAL, REGION, Statement, TARGET};
 
@@ -268,20 +268,15 @@ impl<'p> Scp<'p> {
         let (mut usual, mut global) = (Vec::new(), Vec::new());
         let mut asked = BTreeSet::new();
         for (service, name, access) in self.policy.calls.entries() {
-            let told = |access: Access| match access {
-                Access::ReadOnly => false,
-                Access::SensitiveRead => self.policy.alert_on_sensitive_reads,
-                Access::Mutating => true,
-            };
             let passes =
                 |action: &String| hold(&self.passing, action) && !hold(&self.exempt, action);
             let Some(action) = action(service, &name).filter(passes) else { continue };
             let is_global = self.globals.iter().any(|global| global.services.matches(service));
             match access {
-                CallAccess::Always(access) if told(*access) && is_global => global.push(action),
-                CallAccess::Always(access) if told(*access) => usual.push(action),
-                CallAccess::When(access, _) if told(*access) => drop(asked.insert(action)),
-                _ => {}
+                _ if !is_told(self.policy, access) => {}
+                CallAccess::When(..) => drop(asked.insert(action)),
+                _ if is_global => global.push(action),
+                _ => usual.push(action),
             }
         }
         if !asked.is_empty() {

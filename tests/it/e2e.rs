@@ -26,4 +26,4 @@ mod subscribers;
 mod tools;
 
 pub use deliver::run_instances;
-pub use tools::tool;
+pub use tools::{absent, tool};

@@ -11,9 +11,12 @@ import pathlib
 import re
 import sys
 
-import duckdb
-import sqlglot
-from sqlglot import exp
+try:
+    import duckdb
+    import sqlglot
+    from sqlglot import exp
+except ImportError:
+    sys.exit(77)
 
 
 def read_as(kind, value):
