@@ -206,8 +206,8 @@ fn value(found: &str, value: &Value) -> String {
         Value::Text(pattern) => matches(&format!("lower({found})"), pattern),
         Value::Bool(flag) => format!("lower({found}) = '{flag}'"),
         Value::Integer(number) => format!(
-            "(TRY_CAST({found} AS BIGINT) = {number} OR (regexp_like({found}, '[.eE]') \
-             AND TRY_CAST({found} AS DOUBLE) = {number}))"
+            "CASE WHEN regexp_like({found}, '[.eE]') THEN TRY_CAST({found} AS DOUBLE) = {number} \
+             ELSE TRY_CAST({found} AS BIGINT) = {number} END"
         ),
         Value::Float(number) => format!("TRY_CAST({found} AS DOUBLE) = {number:?}"),
     }

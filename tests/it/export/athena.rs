@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use regionwatch::export::Export;
 use regionwatch::export::athena::{self, Trail};
 use regionwatch::policy::Verdict;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{POLICIES, history, judge, policy};
 use crate::e2e::{absent, tool};
@@ -179,4 +179,23 @@ fn what_would_break_out_of_a_statement_is_refused() {
     let text = export(watch).text;
     assert!(text.contains("'$[\"a''b\"]'"), "{text}");
     assert!(text.contains("LIKE 'c''d#%#_##e%' ESCAPE '#'"), "{text}");
+}
+
+/// One engine makes 3 of 2.5, and another makes nothing of it.
+#[test]
+fn whole_numbers_are_compared_as_such() {
+    let watch =
+        "[[watch]]\nid = \"n\"\nreason = \"r\"\nservices = [\"s3\"]\nrequest = { n = [3, 2.5] }";
+    let record = |n: Value| {
+        json!({"eventSource": "s3.amazonaws.com", "eventName": "X", "awsRegion": "us-east-1",
+            "requestParameters": {"n": n}})
+        .to_string()
+    };
+    let numbers =
+        [json!(3), json!("3"), json!(2.5), json!("2.6"), json!(3.0), json!(30), json!("x")];
+    let case = (watch.to_owned(), numbers.map(record).to_vec());
+    let Some(returned) = returned(std::slice::from_ref(&case)) else { return };
+    assert_eq!(returned[0].keys().copied().collect::<Vec<_>>(), [0, 1, 2, 4]);
+    let differ = differences(&case, &returned[0]);
+    assert!(differ.is_empty(), "{}", differ.join("\n\n"));
 }
