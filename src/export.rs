@@ -5,7 +5,6 @@
 //! the policy lets pass, as far as it can tell. What differs is said in words.
 
 pub mod athena;
-pub mod names;
 pub mod pattern;
 pub mod scp;
 
