@@ -21,6 +21,9 @@ pub mod record;
 
 pub mod policy;
 
+#[cfg(feature = "cli")]
+pub mod export;
+
 pub mod skim;
 
 pub mod standing;
@@ -40,6 +43,12 @@ pub mod metrics;
 pub mod handler;
 
 pub mod config;
+
+#[cfg(feature = "cli")]
+pub mod differences;
+
+#[cfg(feature = "cli")]
+pub mod suggest;
 
 #[cfg(feature = "cli")]
 pub mod source;

@@ -54,15 +54,15 @@ pub const DEFAULT_NAME: &str = "the default policy";
 #[derive(Debug, Clone)]
 pub struct Policy {
     version: Version,
-    approved: Patterns,
-    accounts: HashMap<String, Account>,
-    alert_on_aws_services: bool,
-    alert_on_sign_ins: bool,
-    alert_on_sensitive_reads: bool,
-    trust_read_only_field: bool,
-    read_only_verbs: Vec<String>,
-    calls: CallTable,
-    globals: Vec<Global>,
+    pub(crate) approved: Patterns,
+    pub(crate) accounts: HashMap<String, Account>,
+    pub(crate) alert_on_aws_services: bool,
+    pub(crate) alert_on_sign_ins: bool,
+    pub(crate) alert_on_sensitive_reads: bool,
+    pub(crate) trust_read_only_field: bool,
+    pub(crate) read_only_verbs: Vec<String>,
+    pub(crate) calls: CallTable,
+    pub(crate) globals: Vec<Global>,
     /// The gravest first, of equals the first.
     watches: Rules<Watch>,
     exempts: Rules<Exempt>,
@@ -338,23 +338,25 @@ fn judge_without_call(record: &Record<'_>) -> Verdict {
 /// there as service events (QuickSight guide, "Example: Amazon QuickSight log file entries"). The
 /// types: CloudTrail guide, "CloudTrail userIdentity element".
 fn is_aws_itself(record: &Record<'_>) -> bool {
-    const SOMEBODY: &[&str] = &[
-        "AWSAccount",
-        "AssumedRole",
-        "FederatedUser",
-        "IAMUser",
-        "IdentityCenterUser",
-        "Role",
-        "Root",
-        "SAMLUser",
-        "WebIdentityUser",
-    ];
     let identity = &record.user_identity;
     let service_event = record.event_type.as_deref() == Some("AwsServiceEvent");
     identity.is("AWSService")
         || identity.is_service_linked_role()
         || (service_event && !SOMEBODY.iter().any(|kind| identity.is(kind)))
 }
+
+/// Types of `userIdentity` that act themselves, in a service event too.
+pub(crate) const SOMEBODY: &[&str] = &[
+    "AWSAccount",
+    "AssumedRole",
+    "FederatedUser",
+    "IAMUser",
+    "IdentityCenterUser",
+    "Role",
+    "Root",
+    "SAMLUser",
+    "WebIdentityUser",
+];
 
 fn severity(call: &Call<'_>, watch: Option<&Watch>, access: Access) -> Severity {
     let start = match (watch, access) {

@@ -55,6 +55,27 @@ impl CallTable {
     }
 }
 
+impl CallTable {
+    /// Every entry: its service, its name, what it does; by service and name.
+    #[cfg(feature = "cli")]
+    pub(crate) fn entries(&self) -> Vec<(&str, String, &CallAccess)> {
+        let mut entries: Vec<_> = self
+            .0
+            .iter()
+            .flat_map(|(service, names)| {
+                names.iter().map(move |(rest, letters)| (service, rest, letters))
+            })
+            .flat_map(|(service, rest, letters)| {
+                letters.iter().map(move |(first, access)| {
+                    (service.as_str(), format!("{first}{rest}"), access)
+                })
+            })
+            .collect();
+        entries.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        entries
+    }
+}
+
 /// The first letter, and the rest.
 fn split(name: &str) -> Option<(char, &str)> {
     let mut letters = name.chars();

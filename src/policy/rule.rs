@@ -45,7 +45,7 @@ pub struct Watch {
     pub(super) id: Arc<str>,
     pub(super) reason: String,
     pub(super) severity: Severity,
-    pub(super) matcher: Matcher,
+    pub(crate) matcher: Matcher,
 }
 
 /// A rule that silences.
@@ -54,13 +54,13 @@ pub struct Exempt {
     pub(super) id: Arc<str>,
     pub(super) reason: String,
     pub(super) until: Option<Date>,
-    pub(super) watches: Vec<String>,
-    pub(super) matcher: Matcher,
+    pub(crate) watches: Vec<String>,
+    pub(crate) matcher: Matcher,
 }
 
 /// What a rule matches: every test has to hold. What a rule does not name is not tested.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Matcher(pub(super) Vec<Test>);
+pub struct Matcher(pub(crate) Vec<Test>);
 
 /// One matcher of a rule; any of its values will do. In the order of what they cost.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,13 +86,13 @@ pub enum Test {
 /// `ec2:Run*`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallPattern {
-    pub(super) service: Pattern,
-    pub(super) name: Pattern,
+    pub(crate) service: Pattern,
+    pub(crate) name: Pattern,
 }
 
 /// Top-level members of `requestParameters` and the values that each may have.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Members(pub(super) BTreeMap<String, Vec<Value>>);
+pub struct Members(pub(crate) BTreeMap<String, Vec<Value>>);
 
 /// A value that a request parameter is compared with.
 #[derive(Debug, Clone, PartialEq)]
@@ -204,7 +204,7 @@ impl Exempt {
     }
 
     /// Whether it may silence what this watch matches.
-    pub(super) fn names(&self, watch: &Watch) -> bool {
+    pub(crate) fn names(&self, watch: &Watch) -> bool {
         self.watches.iter().any(|id| **id == *watch.id)
     }
 

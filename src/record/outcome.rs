@@ -53,9 +53,12 @@ impl Outcome {
     }
 }
 
-const DENIED: &[&str] =
+/// Parts of the error codes that say no.
+pub(crate) const DENIED: &[&str] =
     &["AccessDenied", "Unauthorized", "NotAuthorized", "Forbidden", "AuthFailure", "OptInRequired"];
-const THROTTLED: &[&str] = &["Throttl", "RequestLimitExceeded", "TooManyRequests", "SlowDown"];
+/// Parts of the error codes that say not now.
+pub(crate) const THROTTLED: &[&str] =
+    &["Throttl", "RequestLimitExceeded", "TooManyRequests", "SlowDown"];
 
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -29,6 +29,12 @@ pub fn name(code: &str) -> Option<&'static str> {
     NAMES.get(at).map(|(_, name)| *name)
 }
 
+/// The codes of the regions that are known by name; there may be newer ones.
+#[cfg(feature = "cli")]
+pub fn known() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().map(|(code, _)| *code)
+}
+
 /// The partition that a region belongs to: `aws`, `aws-cn`, `aws-us-gov` or `aws-eusc`
 /// (IAM guide, "Amazon Resource Names").
 pub fn partition(code: &str) -> &'static str {

@@ -27,3 +27,4 @@ mod subscribers;
 mod tools;
 
 pub use deliver::run_instances;
+pub use tools::{absent, tool};

@@ -5,7 +5,7 @@
 mod access;
 mod alarms;
 mod options;
-mod pattern;
+pub mod pattern;
 mod stack;
 
 use std::collections::BTreeSet;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use regionwatch::alert::text::clean;
 use regionwatch::policy::{Keys, Patterns, Policy, PolicyFaults, PolicyFile};
+use regionwatch::record::Record;
+use regionwatch::source::{self, Item};
 use toml_writer::ToTomlValue as _;
 use walkdir::WalkDir;
 
@@ -24,6 +26,11 @@ pub struct PolicyArgs {
 }
 
 impl PolicyArgs {
+    /// A policy file and nothing else; without one the default policy.
+    pub fn of(policy: Option<PathBuf>) -> Self {
+        PolicyArgs { policy, approved_regions: Vec::new() }
+    }
+
     /// Reads the policy, once: what is named may be a pipe, or may be about to change.
     pub fn load(&self) -> Result<Loaded, String> {
         let mut files = vec![in_words(PolicyFile::embedded())?];
@@ -143,6 +150,35 @@ impl Input {
             Input::Stdin => "standard input".to_owned(),
             Input::File(path) => name(path),
         }
+    }
+
+    /// Hands over every item of it, as far as it can be read; whether it could to its end.
+    pub fn read(&self, on_item: impl FnMut(Item<'_>)) -> Result<(), String> {
+        let read = self
+            .open()
+            .map_err(|fault| fault.to_string())
+            .and_then(|opened| source::read(opened, on_item).map_err(|fault| fault.to_string()));
+        read.map_err(|fault| format!("{}: {fault}", self.name()))
+    }
+
+    /// Hands over every record of several inputs. What cannot be read is said on stderr, and
+    /// counted.
+    pub fn read_records(inputs: &[Input], mut on_record: impl FnMut(&Record<'_>, &str)) -> usize {
+        let mut faults = 0;
+        for input in inputs {
+            let read = input.read(|item| {
+                if let Item::Record { text, owner, .. } = item
+                    && let Ok(record) = Record::parse(text)
+                {
+                    on_record(&record, owner);
+                }
+            });
+            if let Err(fault) = read {
+                complain(&fault);
+                faults += 1;
+            }
+        }
+        faults
     }
 
     /// Opens it.

@@ -3,6 +3,7 @@
 #![cfg_attr(feature = "aws", recursion_limit = "256")] // the SDK's futures nest deep
 
 mod changes;
+mod diff;
 mod explain;
 mod input;
 mod invoke;
@@ -11,6 +12,7 @@ mod pack;
 mod policy;
 mod redrive;
 mod scan;
+mod suggest;
 
 use std::process::ExitCode;
 
@@ -38,6 +40,10 @@ enum Command {
     /// Check a policy, or show the one in force
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Say of history which verdicts differ between two policies
+    Diff(diff::Args),
+    /// Print a policy to begin with, suggested from history
+    Suggest(suggest::Args),
     /// Make a payload from records, for local invokes
     Pack(pack::Args),
 }
@@ -46,18 +52,18 @@ enum Command {
 enum Done {
     /// Nothing to say by exit code.
     Fine,
-    /// Alerts were found, and the caller wants to know by exit code.
-    AlertsFound,
+    /// There is something that the caller wants to know of by exit code: alerts, or differences.
+    Found,
     /// Some of the input was bad; it was said on stderr, and the rest was done.
     BadInput,
 }
 
 impl Done {
-    /// Bad input matters more than alerts: it may hide some.
-    fn after(faults: usize, alerts_found: bool) -> Self {
-        match (faults, alerts_found) {
+    /// Bad input matters more than what was found: it may hide some.
+    fn after(faults: usize, found: bool) -> Self {
+        match (faults, found) {
             (0, false) => Done::Fine,
-            (0, true) => Done::AlertsFound,
+            (0, true) => Done::Found,
             _ => Done::BadInput,
         }
     }
@@ -70,11 +76,13 @@ fn main() -> ExitCode {
         Command::Scan(args) => scan::run(args),
         Command::Explain(args) => explain::run(&args),
         Command::Policy(command) => policy::run(&command),
+        Command::Diff(args) => diff::run(&args),
+        Command::Suggest(args) => suggest::run(&args),
         Command::Pack(args) => pack::run(args),
     };
     match done {
         Ok(Done::Fine) => ExitCode::SUCCESS,
-        Ok(Done::AlertsFound) => ExitCode::from(1),
+        Ok(Done::Found) => ExitCode::from(1),
         Ok(Done::BadInput) => ExitCode::from(2),
         Err(fault) => {
             output::complain(&fault);

@@ -1,4 +1,6 @@
-//! `regionwatch policy`: check a policy, or show the one in force.
+//! `regionwatch policy`: check a policy, show the one in force, or say it in other languages.
+
+mod export;
 
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,12 @@ pub enum Command {
     Check(PolicyArgs),
     /// Print the policy in force as TOML, and where each change to the default policy comes from
     Show(PolicyArgs),
+    /// Print a filter pattern of CloudWatch Logs that matches whatever the policy alerts on
+    Pattern(PolicyArgs),
+    /// Print a table over a trail's files and a query, for Athena, that returns what the policy alerts on
+    Athena(export::AthenaArgs),
+    /// Print a service control policy that denies what the policy alerts on
+    Scp(export::ScpArgs),
 }
 
 /// Runs the command.
@@ -24,6 +32,9 @@ pub fn run(command: &Command) -> Result<Done, String> {
     match command {
         Command::Check(args) => check(args),
         Command::Show(args) => show(args),
+        Command::Pattern(args) => export::pattern(args),
+        Command::Athena(args) => export::athena(args),
+        Command::Scp(args) => export::scp(args),
     }
 }
 

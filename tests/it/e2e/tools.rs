@@ -32,9 +32,14 @@ fn built(path: &str) -> Option<PathBuf> {
     if file.exists() {
         return Some(file);
     }
-    assert!(!required(), "there is no {path}: run `make build` first");
-    eprintln!("skipped: there is no {path}; `make build` makes it");
+    absent(path);
     None
+}
+
+/// Says that a test is skipped for want of something that `make build` makes.
+pub fn absent(what: &str) {
+    assert!(!required(), "there is no {what}: run `make build` first");
+    eprintln!("skipped: there is no {what}; `make build` makes it");
 }
 
 #[expect(clippy::disallowed_methods, reason = "how tests are run is no setting of the function")]

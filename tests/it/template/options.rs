@@ -299,20 +299,30 @@ fn the_pattern_of_twenty_five_regions_fits() {
 
 #[test]
 fn the_evaluator_follows_the_guide() {
-    let record = json!({"a": "x", "b": "y", "flag": false, "list": [1]});
+    let record = json!({"a": "x", "b": "y", "flag": false, "list": [1], "null": null});
     for (pattern, expected) in [
         (r#"{ $.a = "x" || $.a = "n" && $.b = "n" }"#, true),
         (r#"{ ($.a = "x" || $.a = "n") && $.b = "n" }"#, false),
         (r#"{ $.list != "x" }"#, false),
         (r#"{ $.none != "x" }"#, false),
         ("{ $.none NOT EXISTS }", true),
-        ("{ $.flag IS FALSE }", true),
+        ("{ $.null NOT EXISTS }", false),
+        ("{ $.null IS NULL && $.flag IS FALSE }", true),
+        ("{ $.none IS NULL }", false),
         (r#"{ $.a = "*" }"#, true),
+        ("{ $.a = %n|x% && $.b = %y% }", true),
+        ("{ $.none = %x% || $.flag = %x% || $.a = %nx|y% }", false),
         (r#"{ $.a = "x*y" }"#, false),
     ] {
         assert_eq!(matches(pattern, &record), Ok(expected), "{pattern}");
     }
-    for wrong in [r#"{ $.a ~ "x" }"#, r#"{ ($.a = "x" }"#, r#"$.a = "x""#, r#"{ $.a = "x" ) }"#] {
+    for wrong in [
+        r#"{ $.a ~ "x" }"#,
+        r#"{ ($.a = "x" }"#,
+        r#"$.a = "x""#,
+        r#"{ $.a = "x" ) }"#,
+        "{ $.a = %x }",
+    ] {
         assert!(matches(wrong, &record).is_err(), "{wrong}");
     }
 }

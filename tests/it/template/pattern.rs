@@ -1,5 +1,5 @@
 //! Filter patterns for JSON, evaluated as the CloudWatch Logs guide says ("Filter pattern syntax"),
-//! as far as the template's pattern goes.
+//! as far as the patterns of the template and of `policy pattern` go.
 
 use serde_json::Value;
 
@@ -52,9 +52,18 @@ impl<'p> Reader<'p> {
         if self.takes("IS FALSE") {
             return Ok(field == Some(&Value::Bool(false)));
         }
+        if self.takes("IS NULL") {
+            return Ok(field == Some(&Value::Null));
+        }
         let negated = self.takes("!=");
         if !negated && !self.takes("=") {
             return Err(self.rest.to_owned());
+        }
+        if let (false, Some(behind)) = (negated, self.rest.strip_prefix('%')) {
+            let (wanted, rest) = behind.split_once('%').ok_or(self.rest)?;
+            self.rest = rest.trim_start();
+            let text = field.and_then(Value::as_str);
+            return Ok(text.is_some_and(|text| wanted.split('|').any(|part| text.contains(part))));
         }
         let wanted = self.quoted()?;
         // "If it points to an array or object, the filter will not be applied"; nor to what is not there.
