@@ -44,6 +44,15 @@ pub struct Limits {
 /// A digest and the unreadable entries need a message each.
 pub const FEWEST_MESSAGES: usize = 2;
 
+impl Limits {
+    /// How many of that many incidents have a message of their own, beside that many messages for
+    /// unreadable entries. The others share one.
+    pub fn own_messages(&self, incidents: usize, rejects: usize) -> usize {
+        let most = self.max_messages.max(FEWEST_MESSAGES);
+        if incidents + rejects <= most { incidents } else { most - 1 - rejects }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits { max_inflated_bytes: 512 * 1024 * 1024, max_messages: 25 }
@@ -279,12 +288,8 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
     /// What has a message of its own, and what shares one: the least grave incidents. Unreadable
     /// entries never do, for nobody knows what they hide.
     fn split<'t>(&self, outgoing: Vec<Outgoing<'t>>) -> (Vec<Outgoing<'t>>, Vec<Outgoing<'t>>) {
-        let most = self.limits.max_messages.max(FEWEST_MESSAGES);
-        if outgoing.len() <= most {
-            return (outgoing, Vec::new());
-        }
         let rejects = outgoing.iter().filter(|one| one.finding.incident().is_none()).count();
-        let mut left = most - 1 - rejects;
+        let mut left = self.limits.own_messages(outgoing.len() - rejects, rejects);
         outgoing.into_iter().partition(|one| {
             let has_its_own = one.finding.incident().is_none() || left > 0;
             if one.finding.incident().is_some() {
@@ -388,7 +393,8 @@ impl<'t> Finding<'t> {
     }
 }
 
-fn follow_up(telling: &Telling) -> Option<FollowUp> {
+/// What an alert says of what was told before.
+pub(crate) fn follow_up(telling: &Telling) -> Option<FollowUp> {
     if telling.causes.contains(&Cause::First) {
         return None;
     }

@@ -41,6 +41,9 @@ pub mod config;
 pub mod source;
 
 #[cfg(feature = "cli")]
+pub mod history;
+
+#[cfg(feature = "cli")]
 pub mod undelivered;
 
 #[cfg(feature = "sdk")]

@@ -240,6 +240,11 @@ impl Policy {
         })
     }
 
+    /// What the call in a record does.
+    pub fn access_of(&self, record: &Record<'_>, batch_owner: &str) -> Access {
+        self.access(&Call::of(record, batch_owner))
+    }
+
     fn access(&self, call: &Call<'_>) -> Access {
         self.access_and_source(call).0
     }

@@ -7,13 +7,17 @@
 //! | `lookup-events` output | `{"Events":[{"CloudTrailEvent":"{...}"}]}` |
 //! | EventBridge event | `{"detail":{...},"detail-type":"..."}` |
 //! | subscription payload, packed or inflated | `{"awslogs":{...}}`, `{"logEvents":[...]}` |
+//! | export of CloudWatch Logs | `2026-11-20T09:14:00.000Z {...}` a line |
 //!
+//! What AWS writes beside them and holds no records is passed over and counted: CloudTrail's
+//! digests, and the file by which an export tries whether it may write.
 //! Dialects may be mixed and nested. What is none of them is taken for a record and judged as one:
 //! an object that is no record is then a reject, and counted. Arrays are streamed; one value that
 //! is held whole has at most [`LARGEST_VALUE`] bytes.
 
 use std::io::{self, Read};
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -47,10 +51,11 @@ pub enum Item<'a> {
 }
 
 /// Reads a source to its end, gunzipping it where it is gzipped, and hands every item to `on_item`.
+/// Returns how many things were passed over that are known to hold no records.
 ///
 /// # Errors
 /// Where the source cannot be read on: items before that were handed over.
-pub fn read(mut source: impl Read, mut on_item: impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+pub fn read(mut source: impl Read, mut on_item: impl FnMut(Item<'_>)) -> Result<u64, FrameError> {
     let mut magic = Vec::new();
     source.by_ref().take(3).read_to_end(&mut magic)?;
     if magic == BYTE_ORDER_MARK {
@@ -76,6 +81,7 @@ struct Reader<R> {
     /// How often a damaged line may still be taken for the first of several: each such search may
     /// read [`LARGEST_VALUE`] bytes in vain.
     searches: u32,
+    passed_over: u64,
 }
 
 /// What became of the attempt to read an object.
@@ -89,31 +95,57 @@ const MOST_SEARCHES: u32 = 16;
 
 impl<R: Read> Reader<R> {
     fn new(source: R) -> Self {
-        Reader { frames: Frames::new(source), searches: MOST_SEARCHES }
+        Reader { frames: Frames::new(source), searches: MOST_SEARCHES, passed_over: 0 }
     }
 
-    fn read(mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+    fn read(mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<u64, FrameError> {
         while let Some(byte) = self.frames.peek()? {
             match byte {
                 b'[' => self.array(on_item)?,
-                b'{' if self.starts_a_list()? => self.list(on_item)?,
-                b'{' => self.object(on_item)?,
-                _ => self.unreadable_line(on_item)?,
+                b'{' => match self.begins()? {
+                    Beginning::List => self.list(on_item)?,
+                    Beginning::Digest => self.pass_over()?,
+                    Beginning::Other => self.object(on_item)?,
+                },
+                b'0'..=b'9' if self.takes_time()? => {}
+                _ => self.line(on_item)?,
             }
         }
+        Ok(self.passed_over)
+    }
+
+    /// Looks at the first key of the object that comes next.
+    fn begins(&mut self) -> Result<Beginning, FrameError> {
+        let ahead = self.frames.peek_ahead(HEAD_OF_OBJECT)?;
+        let Some((key, value)) = first_member(ahead) else { return Ok(Beginning::Other) };
+        let is_list = LISTS.iter().any(|list| list.as_bytes() == key) && value.starts_with(b"[");
+        let is_digest = key == DIGEST.0 && memmem::find(value, DIGEST.1).is_some();
+        Ok(match (is_list, is_digest) {
+            (true, _) => Beginning::List,
+            (_, true) => Beginning::Digest,
+            _ => Beginning::Other,
+        })
+    }
+
+    fn pass_over(&mut self) -> Result<(), FrameError> {
+        self.passed_over += 1;
+        self.frames.value(0)?;
         Ok(())
     }
 
-    /// Whether the object that comes next begins with a list that may be long.
-    fn starts_a_list(&mut self) -> Result<bool, FrameError> {
-        let ahead = self.frames.peek_ahead(HEAD_OF_OBJECT)?;
-        let key = ahead.strip_prefix(b"{").unwrap_or_default().trim_ascii_start();
-        let key = key.strip_prefix(b"\"").unwrap_or_default();
-        let mut parts = key.splitn(2, |b| *b == b'"');
-        let (key, behind) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let value = behind.trim_ascii_start().strip_prefix(b":").unwrap_or_default();
-        Ok(LISTS.iter().any(|list| list.as_bytes() == key)
-            && value.trim_ascii_start().starts_with(b"["))
+    /// Takes the time that an export writes before each message, where an object stands behind it.
+    fn takes_time(&mut self) -> Result<bool, FrameError> {
+        let ahead = self.frames.peek_ahead(TIME.len() + 1)?;
+        let fits = |(shape, byte): (&u8, &u8)| match shape {
+            b'0' => byte.is_ascii_digit(),
+            shape => shape == byte,
+        };
+        let is_time = ahead.len() > TIME.len() && TIME.iter().zip(ahead).all(fits);
+        let takes = is_time && ahead.ends_with(b"{");
+        if takes {
+            self.frames.take_bytes(TIME.len());
+        }
+        Ok(takes)
     }
 
     fn list(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
@@ -149,7 +181,7 @@ impl<R: Read> Reader<R> {
                 Tried::Damaged => self.searches -= 1,
             },
         }
-        self.unreadable_line(on_item)
+        self.line(on_item)
     }
 
     fn try_object(
@@ -172,9 +204,14 @@ impl<R: Read> Reader<R> {
         Ok(Tried::Taken)
     }
 
-    fn unreadable_line(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
-        let raw = self.frames.peek_line(LARGEST_VALUE)?;
-        on_item(unreadable(raw.trim_ascii_end(), "the line is not a JSON object"));
+    /// A line that is no object.
+    fn line(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+        let raw = self.frames.peek_line(LARGEST_VALUE)?.trim_ascii_end();
+        if raw == WRITE_TEST {
+            self.passed_over += 1;
+        } else {
+            on_item(unreadable(raw, "the line is not a JSON object"));
+        }
         self.frames.skip_line()
     }
 }
@@ -184,6 +221,34 @@ const LISTS: &[&str] = &["Records", "Events", "events"];
 
 /// Enough of an object to see its first key.
 const HEAD_OF_OBJECT: usize = 256;
+
+/// The first key of a digest, and one that follows (CloudTrail guide, "CloudTrail digest file
+/// structure"). Records begin with another.
+const DIGEST: (&[u8], &[u8]) = (b"awsAccountId", b"\"digestStartTime\"");
+
+/// The shape of the time before a message; `0` stands for any digit (CloudWatch Logs guide,
+/// "Exporting log data to Amazon S3").
+const TIME: &[u8] = b"0000-00-00T00:00:00.000Z ";
+
+/// All that is in `aws-logs-write-test`, which an export writes beside its files.
+const WRITE_TEST: &[u8] = b"Permission Check Successful";
+
+/// What an object begins with.
+enum Beginning {
+    /// A list that may be long.
+    List,
+    /// What only a digest begins with.
+    Digest,
+    Other,
+}
+
+/// The first key of an object, and what stands behind its colon.
+fn first_member(object: &[u8]) -> Option<(&[u8], &[u8])> {
+    let key = object.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let (key, behind) = key.split_at_checked(memchr::memchr(b'"', key)?)?;
+    let value = behind.strip_prefix(b"\"")?.trim_ascii_start().strip_prefix(b":")?;
+    Some((key, value.trim_ascii_start()))
+}
 
 /// Lists within lists that are looked into; deeper ones are no dialect of anybody.
 const NESTING: u32 = 4;

@@ -12,7 +12,7 @@ use regionwatch::source::{self, Item};
 use serde::Serialize;
 
 use crate::changes::{Change, Changes};
-use crate::input::{Folder, Input, Loaded, PolicyArgs};
+use crate::input::{Folder, Input, Listed, Loaded, PolicyArgs};
 use crate::output::{Format, complain, print};
 use crate::{Done, now};
 
@@ -41,7 +41,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Done, String> {
     let judge = Judge { args, loaded: args.policy.load()? };
-    let (inputs, mut faults) = Input::list(&args.records, Folder::Records);
+    let Listed { inputs, mut faults, .. } = Input::list(&args.records, Folder::Records);
     let mut explained = 0;
     for input in &inputs {
         match judge.explain_all(input, &mut explained) {
@@ -95,8 +95,8 @@ impl Judge<'_> {
         match (broken, read) {
             (Some(broken), _) => Err(broken),
             (None, Err(fault)) => Ok(Outcome::Unreadable(fault.to_string())),
-            (None, Ok(())) if records == 0 => Ok(Outcome::Empty),
-            (None, Ok(())) => Ok(Outcome::Done),
+            (None, Ok(_)) if records == 0 => Ok(Outcome::Empty),
+            (None, Ok(_)) => Ok(Outcome::Done),
         }
     }
 

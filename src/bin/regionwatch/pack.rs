@@ -13,7 +13,7 @@ use regionwatch::source::{self, Item};
 use serde_json::json;
 
 use crate::Done;
-use crate::input::{Folder, Input};
+use crate::input::{Folder, Input, Listed};
 use crate::output::print;
 
 /// Arguments of `pack`.
@@ -64,7 +64,7 @@ fn control_message() -> String {
 }
 
 fn data_message(args: &Args) -> Result<String, String> {
-    let (inputs, faults) = Input::list(&args.records, Folder::Records);
+    let Listed { inputs, faults, .. } = Input::list(&args.records, Folder::Records);
     if faults > 0 {
         return Err("nothing was packed".to_owned());
     }

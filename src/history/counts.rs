@@ -1,0 +1,226 @@
+//! Counts by who, where and day.
+//!
+//! A [`Cell`] is what one principal did in one region of one account. There are as many as there
+//! are principals times the regions that they use, thousands in a large organisation; beyond
+//! [`MOST_CELLS`] everybody else shares one.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+use crate::alert::text::clean;
+use crate::record::{Access, Principal};
+
+/// Cells that are told apart.
+const MOST_CELLS: usize = 200_000;
+
+/// Regions and days that are told apart: all regions for decades.
+const MOST_DAYS: usize = 500_000;
+
+/// Characters of a name.
+const LONGEST_NAME: usize = 256;
+
+/// Stands for everybody and everywhere beyond [`MOST_CELLS`].
+pub const OTHERS: &str = "(others)";
+
+/// What was done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Activity {
+    /// Calls, all told.
+    pub calls: u64,
+    /// Those that change something, or might.
+    pub mutating: u64,
+    /// Those that alert.
+    pub alerts: u64,
+    /// The first one's time.
+    pub first: Option<Timestamp>,
+    /// The last one's time.
+    pub last: Option<Timestamp>,
+}
+
+/// Who acted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Who {
+    /// The short name a person would use.
+    pub name: String,
+    /// `userIdentity.type`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The role's ARN for an assumed role, else the principal's own.
+    pub arn: Option<String>,
+}
+
+/// What one principal did in one region of one account. All texts are harmless.
+pub struct Cell {
+    /// Tells it from all others.
+    key: String,
+    pub account: String,
+    pub region: String,
+    pub who: Who,
+    pub activity: Activity,
+}
+
+/// All cells.
+#[derive(Default)]
+pub struct Cells {
+    known: HashMap<String, usize>,
+    pub list: Vec<Cell>,
+    regions: Regions,
+    /// What was done where on which day, by the region's number.
+    days: HashMap<(usize, Option<Date>), Activity>,
+}
+
+/// Regions by number.
+#[derive(Default)]
+struct Regions {
+    known: HashMap<String, usize>,
+    names: Vec<String>,
+    /// That of each cell.
+    of_cell: Vec<usize>,
+}
+
+impl Cell {
+    /// An empty cell.
+    pub fn new(key: String, account: &str, region: &str, principal: Principal<'_>) -> Self {
+        let who = Who {
+            name: clean(&principal.name(), LONGEST_NAME),
+            kind: clean(principal.kind(), LONGEST_NAME),
+            arn: principal.arn().map(|arn| clean(arn, LONGEST_NAME)),
+        };
+        Cell {
+            key,
+            account: clean(account, LONGEST_NAME),
+            region: clean(region, LONGEST_NAME),
+            who,
+            activity: Activity::default(),
+        }
+    }
+
+    fn of_others() -> Self {
+        let others = || OTHERS.to_owned();
+        let who = Who { name: others(), kind: others(), arn: None };
+        let activity = Activity::default();
+        Cell { key: String::new(), account: others(), region: others(), who, activity }
+    }
+}
+
+impl Cells {
+    /// The numbers of a sheet's cells.
+    pub fn of(&mut self, cells: Vec<Cell>) -> Vec<usize> {
+        cells.into_iter().map(|cell| self.number(cell)).collect()
+    }
+
+    fn number(&mut self, mut cell: Cell) -> usize {
+        if let Some(known) = self.known.get(&cell.key) {
+            return *known;
+        }
+        if self.list.len() >= MOST_CELLS {
+            cell = Cell::of_others();
+            if let Some(known) = self.known.get(&cell.key) {
+                return *known;
+            }
+        }
+        let number = self.list.len();
+        self.known.insert(std::mem::take(&mut cell.key), number);
+        self.regions.add(&cell.region);
+        self.list.push(cell);
+        number
+    }
+
+    /// Counts one call.
+    pub fn count(&mut self, number: usize, time: Option<Timestamp>, access: Access, alerts: bool) {
+        let Some(cell) = self.list.get_mut(number) else { return };
+        cell.activity.add(time, access, alerts);
+        let region = self.regions.of_cell.get(number).copied().unwrap_or_default();
+        let day = (region, time.map(date_of));
+        let is_told_apart = self.days.len() < MOST_DAYS || self.days.contains_key(&day);
+        let day = if is_told_apart { day } else { (region, None) };
+        self.days.entry(day).or_default().add(time, access, alerts);
+    }
+
+    /// What was done, by what `word` says of a cell.
+    pub fn by<K: Ord>(&self, word: impl Fn(&Cell) -> K) -> BTreeMap<K, Activity> {
+        let mut sums: BTreeMap<K, Activity> = BTreeMap::new();
+        for cell in &self.list {
+            sums.entry(word(cell)).or_default().join(&cell.activity);
+        }
+        sums
+    }
+
+    /// What was done where on which day; without a day, what tells no time.
+    pub fn by_day(&self) -> BTreeMap<(&str, Option<Date>), Activity> {
+        let name = |number: usize| self.regions.names.get(number).map_or(OTHERS, String::as_str);
+        self.days.iter().map(|((region, day), done)| ((name(*region), *day), *done)).collect()
+    }
+}
+
+impl Regions {
+    /// Notes the region of the next cell.
+    fn add(&mut self, region: &str) {
+        let number = match self.known.get(region) {
+            Some(known) => *known,
+            None => {
+                let number = self.names.len();
+                self.known.insert(region.to_owned(), number);
+                self.names.push(region.to_owned());
+                number
+            }
+        };
+        self.of_cell.push(number);
+    }
+}
+
+impl Activity {
+    fn add(&mut self, time: Option<Timestamp>, access: Access, alerts: bool) {
+        self.join(&Activity {
+            calls: 1,
+            mutating: u64::from(access == Access::Mutating),
+            alerts: u64::from(alerts),
+            first: time,
+            last: time,
+        });
+    }
+
+    /// Adds what was done elsewhere.
+    pub fn join(&mut self, other: &Activity) {
+        self.calls += other.calls;
+        self.mutating += other.mutating;
+        self.alerts += other.alerts;
+        self.first = [self.first, other.first].into_iter().flatten().min();
+        self.last = self.last.max(other.last);
+    }
+}
+
+fn date_of(time: Timestamp) -> Date {
+    TimeZone::UTC.to_datetime(time).date()
+}
+
+/// Different calls that are told of an exemption.
+const MOST_CALLS: usize = 1_000;
+
+/// What an exemption hid.
+#[derive(Default)]
+pub struct Hidden {
+    /// `ec2:RunInstances` and the like, with their counts.
+    pub calls: BTreeMap<String, u64>,
+    /// How many came with names beyond the limit.
+    pub others: u64,
+    /// The last one's time.
+    pub last: Option<Timestamp>,
+}
+
+impl Hidden {
+    /// Counts one more.
+    pub fn add(&mut self, call: &str, time: Option<Timestamp>) {
+        let call = clean(call, LONGEST_NAME);
+        if self.calls.len() < MOST_CALLS || self.calls.contains_key(&call) {
+            *self.calls.entry(call).or_default() += 1;
+        } else {
+            self.others += 1;
+        }
+        self.last = self.last.max(time);
+    }
+}
