@@ -4,7 +4,8 @@
 //! while. `regionwatch scan` and a program that only reads and inflates them, with the same inflater
 //! and as many threads, run in turns as processes of their own; what counts is the median of the
 //! ratios. `cargo bench --bench scan` prints it, and the most memory that each took; `-- --guard`
-//! fails where the scan is less than half as fast, or takes 100 MB.
+//! fails where the scan is less than half as fast, or takes 100 MB, and `-- --make FOLDER` only makes
+//! the files, to keep.
 
 #![expect(
     clippy::expect_used,
@@ -48,10 +49,13 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [GUNZIP, folder, threads] => gunzip(Path::new(folder), threads.parse().unwrap()),
+        ["--make", folder] => {
+            make(Path::new(folder));
+        },
         [] => return compare(false),
         ["--guard"] => return compare(true),
         _ => {
-            println!("usage: cargo bench --bench scan [-- --guard]");
+            println!("usage: cargo bench --bench scan [-- --guard | --make FOLDER]");
             return ExitCode::FAILURE;
         }
     }

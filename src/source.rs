@@ -24,7 +24,7 @@ use serde_json::value::RawValue;
 use crate::envelope::{Envelope, LARGEST_ENTRY, LogEntry, Reject, read_batch};
 use crate::frame::{Frame, FrameError, Frames, Lines};
 use crate::inflate::Inflate;
-use crate::record::string;
+use crate::record::{Record, RecordError, string};
 
 /// Bytes of a line or a value outside of an array; a subscription payload has up to 6 MB.
 pub const LARGEST_VALUE: usize = 16 * 1024 * 1024;
@@ -36,6 +36,8 @@ pub enum Item<'a> {
     Record {
         /// The text, a JSON object.
         text: &'a str,
+        /// The same as a record, or why it is none.
+        record: Result<Record<'a>, RecordError>,
         /// The account that owns the log group it came from, where that is known.
         owner: &'a str,
         /// The log entry it came in, where there was one.
@@ -50,24 +52,49 @@ pub enum Item<'a> {
     },
 }
 
+impl<'a> Item<'a> {
+    fn of(text: &'a str, owner: &'a str, entry_id: &'a str) -> Self {
+        Item::Record { text, record: Record::parse(text), owner, entry_id }
+    }
+}
+
 /// Reads a source to its end, gunzipping it where it is gzipped, and hands every item to `on_item`.
 /// Returns how many things were passed over that are known to hold no records.
 ///
 /// # Errors
 /// Where the source cannot be read on: items before that were handed over.
 pub fn read(mut source: impl Read, mut on_item: impl FnMut(Item<'_>)) -> Result<u64, FrameError> {
-    let mut magic = Vec::new();
-    source.by_ref().take(3).read_to_end(&mut magic)?;
-    if magic == BYTE_ORDER_MARK {
-        magic.clear();
+    let mut start = vec![0; START];
+    let length = read_start(&mut source, &mut start)?;
+    start.truncate(length);
+    let gzipped = start.starts_with(&GZIP);
+    let mut start = io::Cursor::new(start);
+    if start.get_ref().starts_with(&BYTE_ORDER_MARK) {
+        start.set_position(BYTE_ORDER_MARK.len() as u64);
     }
-    let gzipped = magic.starts_with(&GZIP);
-    let whole = io::Cursor::new(magic).chain(source);
+    let whole = start.chain(source);
     if gzipped {
         Reader::new(Inflate::new(whole, u64::MAX)).read(&mut on_item)
     } else {
         Reader::new(whole).read(&mut on_item)
     }
+}
+
+/// Bytes that are looked at first: all of most files.
+const START: usize = 16 * 1024;
+
+/// Reads until there is enough to tell by what it is; at the end of the source less.
+fn read_start(source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < BYTE_ORDER_MARK.len() {
+        match source.read(into.get_mut(length..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
 }
 
 /// How gzip data begins (RFC 1952).
@@ -84,6 +111,9 @@ struct Reader<R> {
     passed_over: u64,
 }
 
+/// The first size of the window: most files are small.
+const WINDOW: usize = 32 * 1024;
+
 /// What became of the attempt to read an object.
 enum Tried {
     Taken,
@@ -95,7 +125,7 @@ const MOST_SEARCHES: u32 = 16;
 
 impl<R: Read> Reader<R> {
     fn new(source: R) -> Self {
-        Reader { frames: Frames::new(source), searches: MOST_SEARCHES, passed_over: 0 }
+        Reader { frames: Frames::with_window(source, WINDOW), searches: MOST_SEARCHES, passed_over: 0 }
     }
 
     fn read(mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<u64, FrameError> {
@@ -282,6 +312,13 @@ fn classify(
     if !text.starts_with('{') {
         return Err(NotAnObject);
     }
+    // Most are records, and need not be read twice.
+    let mut wraps = false;
+    let record = Record::parse_with(text, |key| wraps |= WRAPPING.contains(&key));
+    if let (false, Ok(record)) = (wraps, record) {
+        on_item(Item::Record { text, record: Ok(record), owner: "", entry_id: "" });
+        return Ok(());
+    }
     let wrapper: Wrapper<'_> = match serde_json::from_str(text) {
         Ok(wrapper) => wrapper,
         // A key twice: still an object, and whoever reads it as a record will refuse it.
@@ -297,7 +334,7 @@ fn classify(
             item(Frame::Whole(element.get().as_bytes()), nesting - 1, on_item);
         }
     } else if let Some(record) = string(wrapper.cloud_trail_event) {
-        on_item(Item::Record { text: &record, owner: "", entry_id: "" });
+        on_item(Item::of(&record, "", ""));
     } else if wrapper.awslogs.is_some() {
         payload(text, on_item);
     } else if wrapper.log_events.is_some() {
@@ -305,12 +342,24 @@ fn classify(
     } else if wrapper.event_name.is_none() && wrapper.message.is_some() {
         entry(LogEntry::parse(text.as_bytes()), "", on_item);
     } else if let Some(detail) = wrapper.detail.filter(|_| wrapper.detail_type.is_some()) {
-        on_item(Item::Record { text: detail.get(), owner: "", entry_id: "" });
+        on_item(Item::of(detail.get(), "", ""));
     } else {
-        on_item(Item::Record { text, owner: "", entry_id: "" });
+        on_item(Item::of(text, "", ""));
     }
     Ok(())
 }
+
+/// Keys that no record has, and at least one of which everything has that wraps one.
+const WRAPPING: &[&str] = &[
+    "Records",
+    "Events",
+    "events",
+    "CloudTrailEvent",
+    "awslogs",
+    "logEvents",
+    "message",
+    "detail-type",
+];
 
 /// The keys that dialects are told by.
 #[derive(Deserialize, Default)]
@@ -362,7 +411,7 @@ fn entry(found: Result<LogEntry<'_>, Reject>, owner: &str, on_item: &mut impl Fn
         Err(reject) => return on_item(Item::Unreadable { raw: b"", reject }),
     };
     match entry.message.unescape() {
-        Some(text) => on_item(Item::Record { text: &text, owner, entry_id: &entry.id }),
+        Some(text) => on_item(Item::of(&text, owner, &entry.id)),
         None => on_item(unreadable(b"", "the message has escapes that make no text")),
     }
 }
@@ -375,7 +424,7 @@ mod tests {
         let mut seen = Vec::new();
         read(source, |item| {
             seen.push(match item {
-                Item::Record { text, owner, entry_id } => format!("{owner}{entry_id}{text}"),
+                Item::Record { text, owner, entry_id, .. } => format!("{owner}{entry_id}{text}"),
                 Item::Unreadable { raw, reject } => {
                     format!("{}: {}", reject.fault, String::from_utf8_lossy(raw))
                 }

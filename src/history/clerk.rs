@@ -55,7 +55,7 @@ impl<'p> Clerk<'p> {
     /// Takes one item; says whether the sheet is full.
     pub fn take(&mut self, item: Item<'_>) -> bool {
         match item {
-            Item::Record { text, owner, entry_id } => match Record::parse(text) {
+            Item::Record { text, record, owner, entry_id } => match record {
                 Ok(record) => self.record(&record, text, owner, entry_id),
                 Err(error) => {
                     self.reject(Reject { entry_id: entry_id.to_owned(), fault: error.what() });

@@ -80,8 +80,8 @@ fn stratus_red_team_is_judged_as_designed() {
 fn scanned(text: &str, policy: &Policy) -> Triaged {
     let mut triage = Triage::new(policy);
     let read = source::read(text.as_bytes(), |item| match item {
-        Item::Record { text, owner, entry_id } => {
-            triage.take_record(&Record::parse(text).unwrap(), owner, entry_id);
+        Item::Record { record, owner, entry_id, .. } => {
+            triage.take_record(&record.unwrap(), owner, entry_id);
         }
         Item::Unreadable { reject, .. } => triage.reject(&reject),
     });

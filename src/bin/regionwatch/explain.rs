@@ -103,8 +103,8 @@ impl Judge<'_> {
     fn is_wanted(&self, item: &Item<'_>) -> bool {
         let Some(wanted) = &self.args.event_id else { return true };
         match item {
-            Item::Record { text, .. } => {
-                Record::parse(text).is_ok_and(|r| r.event_id.as_deref() == Some(wanted))
+            Item::Record { record, .. } => {
+                record.as_ref().is_ok_and(|r| r.event_id.as_deref() == Some(wanted))
             }
             Item::Unreadable { .. } => false,
         }
@@ -113,10 +113,10 @@ impl Judge<'_> {
     fn explain(&self, item: &Item<'_>, place: String, follows: bool) -> Result<(), String> {
         let mut explained = match item {
             Item::Unreadable { reject, .. } => Explained::unreadable(reject.fault),
-            Item::Record { text, owner, .. } => match Record::parse(text) {
+            Item::Record { record, owner, .. } => match record {
                 Ok(record) => {
                     let owner = if owner.is_empty() { self.args.owner.as_str() } else { owner };
-                    self.explain_record(&record, owner)
+                    self.explain_record(record, owner)
                 }
                 Err(error) => Explained::unreadable(error.what()),
             },

@@ -101,8 +101,8 @@ struct Entries {
 impl Entries {
     fn take(&mut self, item: Item<'_>) {
         match item {
-            Item::Record { text, .. } => {
-                if let Ok(record) = Record::parse(text) {
+            Item::Record { text, record, .. } => {
+                if let Ok(record) = record {
                     self.note(&record);
                 }
                 self.push(&without_space(text));

@@ -15,7 +15,7 @@ use crate::input::{Folder, Input, Listed, PolicyArgs};
 use crate::output::{Format, complain, counts, plural, print, print_json};
 use crate::{Done, now};
 use progress::Progress;
-use readers::{News, Plan};
+use readers::Plan;
 
 /// Arguments of `scan`.
 #[derive(clap::Args)]
@@ -65,26 +65,26 @@ pub fn run(args: Args) -> Result<Done, String> {
     readers::stop_on_interrupt(&plan);
     let mut history = History::new(&plan.policy);
     let mut sources = Sources { digests, ..Sources::default() };
-    let read = readers::read_all(&plan, threads.map_or(1, NonZeroUsize::get), |input, news| {
-        match news {
-            News::Sheet(mut sheet) => {
-                let decisions = std::mem::take(&mut sheet.decisions);
-                history.take(*sheet);
-                progress.show(plan.bytes(), history.entries());
-                if decisions.is_empty() {
-                    return Ok(());
+    let read = readers::read_all(&plan, threads.map_or(1, NonZeroUsize::get), |mut news| {
+        for (input, read) in news.ended(&plan) {
+            match read {
+                Ok(passed_over) => {
+                    sources.files += 1;
+                    sources.digests += passed_over;
                 }
-                return progress.beside(|| print(decisions.trim_end()));
-            }
-            News::Ended(Ok(passed_over)) => {
-                sources.files += 1;
-                sources.digests += passed_over;
-            }
-            News::Ended(Err(fault)) => {
-                sources.damaged.push(Damaged { path: input.name(), fault });
+                Err(fault) => {
+                    let (path, fault) = (input.name(), fault.clone());
+                    sources.damaged.push(Damaged { path, fault });
+                }
             }
         }
-        Ok(())
+        let decisions = std::mem::take(&mut news.sheet.decisions);
+        history.take(news.sheet);
+        progress.show(plan.bytes(), history.entries());
+        match decisions.trim_end() {
+            "" => Ok(()),
+            decisions => progress.beside(|| print(decisions)),
+        }
     });
     progress.end();
     read?;

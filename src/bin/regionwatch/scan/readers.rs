@@ -1,10 +1,11 @@
 //! Files read side by side, their sheets handed over in the order of the files.
 //!
-//! Each reader takes the next file and writes its sheets to a channel of the file's own; whoever
-//! gathers them empties one channel after the other. Both the channels and the sheets in each are
-//! bounded, so that what is ahead of its turn stays small.
+//! Each reader takes the next run of files and writes its sheets to a channel of the run's own;
+//! whoever gathers them empties one channel after the other. Both the channels and the sheets in
+//! each are bounded, so that what is ahead of its turn stays small.
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,19 +31,24 @@ pub struct Plan {
     stopped: AtomicBool,
 }
 
-/// What is heard of an input.
-pub enum News {
-    /// Some of its records.
-    Sheet(Box<Sheet>),
-    /// That was all: how many things were passed over, or why it could not be read on.
-    Ended(Result<u64, String>),
+/// What is heard of some inputs.
+#[derive(Default)]
+pub struct News {
+    /// Some of their records.
+    pub sheet: Sheet,
+    /// Inputs that ended with them: each by its number, with how many things were passed over in
+    /// it, or why it could not be read on.
+    ended: Vec<(usize, Result<u64, String>)>,
 }
 
-/// Inputs whose sheets may wait for their turn.
-const MOST_AHEAD: usize = 64;
+/// Runs of inputs whose sheets may wait for their turn.
+const MOST_AHEAD: usize = 32;
 
-/// Sheets of an input that may wait.
+/// Sheets of a run that may wait.
 const MOST_SHEETS: usize = 2;
+
+/// Inputs in a run: most files are small, and to wake somebody for each costs more than to read it.
+const MOST_IN_RUN: usize = 32;
 
 /// How often somebody looks whether to stop while nothing is heard.
 const LOOK: Duration = Duration::from_millis(100);
@@ -77,32 +83,28 @@ pub fn stop_on_interrupt(plan: &Arc<Plan>) {
     drop(set);
 }
 
-/// Inputs in their order, each with what is heard of it.
-type Order = SyncSender<(usize, Receiver<News>)>;
+/// What is heard of runs of inputs, in their order.
+type Order = SyncSender<Receiver<News>>;
 
 /// Reads all inputs, that many at a time. `on_news` hears everything in the order of the inputs.
 pub fn read_all(
     plan: &Arc<Plan>,
     threads: usize,
-    mut on_news: impl FnMut(&Input, News) -> Result<(), String>,
+    mut on_news: impl FnMut(News) -> Result<(), String>,
 ) -> Result<(), String> {
-    let (order, inputs) = sync_channel(MOST_AHEAD);
+    let (order, runs) = sync_channel(MOST_AHEAD);
     let order = Arc::new(Mutex::new(order));
+    // Every thread has several runs, so that none is idle for long at the end.
+    let length = (plan.inputs.len() / (threads * 8)).clamp(1, MOST_IN_RUN);
     for _ in 0..threads.min(plan.inputs.len()) {
         let (plan, order) = (Arc::clone(plan), Arc::clone(&order));
         // Not waited for: a reader whom nobody hears ends by itself.
-        thread::spawn(move || read_some(&plan, &order));
+        thread::spawn(move || read_some(&plan, length, &order));
     }
     drop(order);
-    while let Some((at, sheets)) = heard(plan, &inputs) {
-        let Some(input) = plan.inputs.get(at) else { continue };
-        let mut ended = false;
-        while let Some(news) = heard(plan, &sheets) {
-            ended = matches!(news, News::Ended(_));
-            on_news(input, news)?;
-        }
-        if !ended && !plan.is_stopped() {
-            on_news(input, News::Ended(Err("it could not be read to its end".to_owned())))?;
+    while let Some(run) = heard(plan, &runs) {
+        while let Some(news) = heard(plan, &run) {
+            on_news(news)?;
         }
     }
     Ok(())
@@ -119,47 +121,64 @@ fn heard<T>(plan: &Plan, from: &Receiver<T>) -> Option<T> {
     }
 }
 
-/// Reads one input after the other, as long as there are any and somebody listens.
-fn read_some(plan: &Plan, order: &Mutex<Order>) {
+/// Reads one run after the other, as long as there are any and somebody listens.
+fn read_some(plan: &Plan, length: usize, order: &Mutex<Order>) {
     let mut clerk = Clerk::new(&plan.policy, &plan.wanted, plan.decides);
-    while let Some((input, news)) = next(plan, order) {
-        let read = read_one(plan, input, &mut clerk, &news);
-        let rest = clerk.turn();
-        let is_heard = news.send(News::Sheet(Box::new(rest))).is_ok();
-        // What was broken off is not damaged.
-        if !is_heard || plan.is_stopped() || news.send(News::Ended(read)).is_err() {
+    while let Some((run, news)) = next(plan, length, order) {
+        let mut ended = Vec::new();
+        for (at, input) in plan.inputs.iter().enumerate().take(run.end).skip(run.start) {
+            let read = read_one(plan, input, &mut clerk, &mut ended, &news);
+            // What was broken off is not damaged.
+            if !plan.is_stopped() {
+                ended.push((at, read));
+            }
+        }
+        if news.send(News { sheet: clerk.turn(), ended }).is_err() {
             return;
         }
     }
 }
 
-/// The next input, and where to tell of it.
-fn next<'p>(plan: &'p Plan, order: &Mutex<Order>) -> Option<(&'p Input, SyncSender<News>)> {
+/// The next run of inputs, and where to tell of it.
+fn next(plan: &Plan, length: usize, order: &Mutex<Order>) -> Option<(Range<usize>, SyncSender<News>)> {
     // Two readers must not put themselves into the order the wrong way round.
     let order = order.lock().unwrap_or_else(PoisonError::into_inner);
-    let at = plan.next.fetch_add(1, Ordering::Relaxed);
-    let input = plan.inputs.get(at).filter(|_| !plan.is_stopped())?;
-    let (news, sheets) = sync_channel(MOST_SHEETS);
-    order.send((at, sheets)).ok()?;
-    Some((input, news))
+    let start = plan.next.fetch_add(length, Ordering::Relaxed);
+    if start >= plan.inputs.len() || plan.is_stopped() {
+        return None;
+    }
+    let (news, run) = sync_channel(MOST_SHEETS);
+    order.send(run).ok()?;
+    Some((start..start + length, news))
 }
 
 fn read_one(
     plan: &Plan,
     input: &Input,
     clerk: &mut Clerk<'_>,
+    ended: &mut Vec<(usize, Result<u64, String>)>,
     news: &SyncSender<News>,
 ) -> Result<u64, String> {
     let opened = input.open().map_err(|fault| fault.to_string())?;
     let read = source::read(Counted { from: opened, plan }, |item| {
         if clerk.take(item) {
-            let full = News::Sheet(Box::new(clerk.turn()));
+            let full = News { sheet: clerk.turn(), ended: std::mem::take(ended) };
             if news.send(full).is_err() {
                 plan.stopped.store(true, Ordering::Relaxed);
             }
         }
     });
     read.map_err(|fault| fault.to_string())
+}
+
+impl News {
+    /// Inputs that ended.
+    pub fn ended<'n>(
+        &'n self,
+        plan: &'n Plan,
+    ) -> impl Iterator<Item = (&'n Input, &'n Result<u64, String>)> {
+        self.ended.iter().filter_map(|(at, read)| Some((plan.inputs.get(*at)?, read)))
+    }
 }
 
 /// Counts what is read, and ends where it was broken off.
