@@ -51,7 +51,7 @@ fn main() -> ExitCode {
         [GUNZIP, folder, threads] => gunzip(Path::new(folder), threads.parse().unwrap()),
         ["--make", folder] => {
             make(Path::new(folder));
-        },
+        }
         [] => return compare(false),
         ["--guard"] => return compare(true),
         _ => {
@@ -66,7 +66,9 @@ fn compare(guards: bool) -> ExitCode {
     let folder = tempfile::tempdir().unwrap();
     let bytes = make(folder.path());
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    println!("{RECORDS} records in {OBJECTS} objects, {bytes} bytes, {threads} threads, {PAIRS} pairs");
+    println!(
+        "{RECORDS} records in {OBJECTS} objects, {bytes} bytes, {threads} threads, {PAIRS} pairs"
+    );
     let (mut ratios, mut ours, mut floor) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..PAIRS {
         let mut took = [Run::default(); 2];
@@ -105,7 +107,10 @@ fn make(folder: &Path) -> u64 {
     let records = trail::records(RECORDS);
     let mut bytes = 0;
     for (number, records) in split(&records).into_iter().enumerate() {
-        let day = folder.join(format!("AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/{:02}", number % 28 + 1));
+        let day = folder.join(format!(
+            "AWSLogs/111122223333/CloudTrail/us-east-1/2026/11/{:02}",
+            number % 28 + 1
+        ));
         fs::create_dir_all(&day).unwrap();
         let path = day.join(format!("111122223333_CloudTrail_us-east-1_{number:05}.json.gz"));
         let mut gzip = GzEncoder::new(File::create(&path).unwrap(), Compression::default());
@@ -122,7 +127,11 @@ fn split(records: &[String]) -> Vec<&[String]> {
         let even = left.len() / (OBJECTS - number);
         // Most objects are small, and every twentieth is large.
         let size = if number % 20 == 0 { 5 * even } else { even - even / 5 };
-        let size = if number == OBJECTS - 1 { left.len() } else { size.clamp(1, left.len() - (OBJECTS - number - 1)) };
+        let size = if number == OBJECTS - 1 {
+            left.len()
+        } else {
+            size.clamp(1, left.len() - (OBJECTS - number - 1))
+        };
         let (part, rest) = left.split_at(size);
         parts.push(part);
         left = rest;

@@ -135,6 +135,11 @@ impl<R: Read> Frames<R> {
         Ok(self.window.get(self.start..end).unwrap_or_default())
     }
 
+    /// What is read already of the bytes that come next. They stay where they are.
+    pub fn at_hand(&self) -> &[u8] {
+        self.window.get(self.start..self.end).unwrap_or_default()
+    }
+
     /// Passes over the rest of the line.
     pub fn skip_line(&mut self) -> Result<(), FrameError> {
         loop {

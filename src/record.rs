@@ -10,7 +10,7 @@
 pub mod access;
 pub mod outcome;
 pub mod principal;
-mod raw;
+mod quick;
 pub mod region;
 
 use std::borrow::Cow;
@@ -26,8 +26,6 @@ use crate::envelope::Escaped;
 pub use access::Access;
 pub use outcome::Outcome;
 pub use principal::{Principal, UserIdentity};
-
-use raw::RawRecord;
 
 /// A text that borrows from the record wherever it held no escapes.
 pub type Text<'a> = Cow<'a, str>;
@@ -103,19 +101,17 @@ impl<'a> Record<'a> {
     /// Where the text is no JSON object or a field that we read stands in it twice: there is then
     /// no telling which of the two CloudTrail meant.
     pub fn parse(text: &'a str) -> Result<Self, RecordError> {
-        RawRecord::parse(text, |_| ()).map(Record::of)
-    }
-
-    /// As [`Record::parse`], which also tells every key of the object that is no field of ours.
-    pub(crate) fn parse_with(
-        text: &'a str,
-        on_other_key: impl FnMut(&str),
-    ) -> Result<Self, RecordError> {
-        RawRecord::parse(text, on_other_key).map(Record::of)
-    }
-
-    fn of(raw: RawRecord<'a>) -> Self {
-        Record {
+        let is_object = text.trim_start().starts_with('{');
+        let raw: Result<RawRecord<'a>, _> = serde_json::from_str(text);
+        let raw = match raw {
+            Ok(raw) if is_object => raw,
+            // A list of as many values would pass for the fields in their order.
+            Ok(_) => return Err(RecordError::NotAnObject),
+            Err(error) if !error.is_data() => return Err(RecordError::NotJson),
+            Err(_) if is_object => return Err(RecordError::Twice),
+            Err(_) => return Err(RecordError::NotAnObject),
+        };
+        Ok(Record {
             event_source: string(raw.event_source),
             event_name: string(raw.event_name),
             aws_region: string(raw.aws_region),
@@ -129,11 +125,11 @@ impl<'a> Record<'a> {
             source_ip_address: string(raw.source_ip_address),
             user_agent: string(raw.user_agent),
             error_code: string(raw.error_code),
-            from_console: bool_or_text(raw.from_console) == Some(true),
+            from_console: bool_or_text(raw.session_credential_from_console) == Some(true),
             request_parameters: raw.request_parameters,
             response_elements: raw.response_elements,
             resources: raw.resources,
-        }
+        })
     }
 
     /// `eventSource` in lower case without its domain: `ec2`, `iam`.
@@ -246,6 +242,46 @@ impl Visitor<'_> for IsNamed<'_> {
     fn visit_str<E>(self, key: &str) -> Result<bool, E> {
         Ok(key == self.0)
     }
+}
+
+/// Every field that may be of a wrong type, taken as it stands.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawRecord<'a> {
+    #[serde(borrow)]
+    event_source: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event_name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    aws_region: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event_time: Option<&'a RawValue>,
+    #[serde(borrow, rename = "eventID")]
+    event_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    event_category: Option<&'a RawValue>,
+    #[serde(borrow)]
+    read_only: Option<&'a RawValue>,
+    #[serde(borrow)]
+    recipient_account_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_identity: Option<&'a RawValue>,
+    #[serde(borrow, rename = "sourceIPAddress")]
+    source_ip_address: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user_agent: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error_code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    session_credential_from_console: Option<&'a RawValue>,
+    #[serde(borrow)]
+    request_parameters: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response_elements: Option<&'a RawValue>,
+    #[serde(borrow)]
+    resources: Option<&'a RawValue>,
 }
 
 /// The fields of an object; without any where it is none, or names one of them twice.

@@ -125,7 +125,11 @@ const MOST_SEARCHES: u32 = 16;
 
 impl<R: Read> Reader<R> {
     fn new(source: R) -> Self {
-        Reader { frames: Frames::with_window(source, WINDOW), searches: MOST_SEARCHES, passed_over: 0 }
+        Reader {
+            frames: Frames::with_window(source, WINDOW),
+            searches: MOST_SEARCHES,
+            passed_over: 0,
+        }
     }
 
     fn read(mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<u64, FrameError> {
@@ -165,13 +169,7 @@ impl<R: Read> Reader<R> {
 
     /// Takes the time that an export writes before each message, where an object stands behind it.
     fn takes_time(&mut self) -> Result<bool, FrameError> {
-        let ahead = self.frames.peek_ahead(TIME.len() + 1)?;
-        let fits = |(shape, byte): (&u8, &u8)| match shape {
-            b'0' => byte.is_ascii_digit(),
-            shape => shape == byte,
-        };
-        let is_time = ahead.len() > TIME.len() && TIME.iter().zip(ahead).all(fits);
-        let takes = is_time && ahead.ends_with(b"{");
+        let takes = begins_with_time(self.frames.peek_ahead(TIME.len() + 1)?);
         if takes {
             self.frames.take_bytes(TIME.len());
         }
@@ -195,14 +193,46 @@ impl<R: Read> Reader<R> {
         self.frames.take(b'[', "the start of an array")?;
         let mut first = true;
         while self.frames.next_element(&mut first)? {
+            if self.records(|behind| behind.strip_prefix(','), on_item)? {
+                continue;
+            }
             item(self.frames.value(LARGEST_ENTRY)?, NESTING, on_item);
         }
         Ok(())
     }
 
+    /// Takes the records that are at hand, as long as each is one for certain: most are, and need not
+    /// be read twice. `behind` passes over what parts two of them.
+    fn records(
+        &mut self,
+        behind: fn(&str) -> Option<&str>,
+        on_item: &mut impl FnMut(Item<'_>),
+    ) -> Result<bool, FrameError> {
+        self.frames.peek()?;
+        let ahead = self.frames.at_hand();
+        if !ahead.starts_with(RECORD) {
+            return Ok(false);
+        }
+        let ahead = valid(ahead);
+        let (mut next, mut taken) = (Some(ahead), 0);
+        while let Some(rest) = next.map(str::trim_ascii_start)
+            && let Some((record, text)) = Record::quick(rest)
+            && text.len() <= LARGEST_ENTRY
+        {
+            on_item(Item::Record { text, record: Ok(record), owner: "", entry_id: "" });
+            taken = ahead.len() - rest.len() + text.len();
+            next = rest.get(text.len()..).map(str::trim_ascii_start).and_then(behind);
+        }
+        self.frames.take_bytes(taken);
+        Ok(taken > 0)
+    }
+
     /// An object on a line of its own, or beside others, or over several lines. What never becomes
     /// one costs its own line and no more: a damaged line must not swallow those behind it.
     fn object(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+        if self.records(|behind| Some(without_time(behind)), on_item)? {
+            return Ok(());
+        }
         match self.try_object(Lines::One, on_item)? {
             Tried::Taken => return Ok(()),
             Tried::Damaged if self.searches == 0 => {}
@@ -246,6 +276,14 @@ impl<R: Read> Reader<R> {
     }
 }
 
+/// As much of some bytes as is a text.
+fn valid(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_else(|error| {
+        let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        std::str::from_utf8(valid).unwrap_or_default()
+    })
+}
+
 /// Keys whose lists are streamed: CloudTrail's S3 objects, `lookup-events`, `filter-log-events`.
 const LISTS: &[&str] = &["Records", "Events", "events"];
 
@@ -259,6 +297,24 @@ const DIGEST: (&[u8], &[u8]) = (b"awsAccountId", b"\"digestStartTime\"");
 /// The shape of the time before a message; `0` stands for any digit (CloudWatch Logs guide,
 /// "Exporting log data to Amazon S3").
 const TIME: &[u8] = b"0000-00-00T00:00:00.000Z ";
+
+/// Whether that time stands there, and an object behind it.
+fn begins_with_time(text: &[u8]) -> bool {
+    let fits = |(shape, byte): (&u8, &u8)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        shape => shape == byte,
+    };
+    let is_time = text.len() > TIME.len() && TIME.iter().zip(text).all(fits);
+    is_time && text.get(TIME.len()) == Some(&b'{')
+}
+
+fn without_time(text: &str) -> &str {
+    let behind = begins_with_time(text.as_bytes()).then(|| text.get(TIME.len()..)).flatten();
+    behind.unwrap_or(text)
+}
+
+/// How CloudTrail writes a record.
+const RECORD: &[u8] = b"{\"eventVersion\"";
 
 /// All that is in `aws-logs-write-test`, which an export writes beside its files.
 const WRITE_TEST: &[u8] = b"Permission Check Successful";
@@ -312,13 +368,6 @@ fn classify(
     if !text.starts_with('{') {
         return Err(NotAnObject);
     }
-    // Most are records, and need not be read twice.
-    let mut wraps = false;
-    let record = Record::parse_with(text, |key| wraps |= WRAPPING.contains(&key));
-    if let (false, Ok(record)) = (wraps, record) {
-        on_item(Item::Record { text, record: Ok(record), owner: "", entry_id: "" });
-        return Ok(());
-    }
     let wrapper: Wrapper<'_> = match serde_json::from_str(text) {
         Ok(wrapper) => wrapper,
         // A key twice: still an object, and whoever reads it as a record will refuse it.
@@ -348,18 +397,6 @@ fn classify(
     }
     Ok(())
 }
-
-/// Keys that no record has, and at least one of which everything has that wraps one.
-const WRAPPING: &[&str] = &[
-    "Records",
-    "Events",
-    "events",
-    "CloudTrailEvent",
-    "awslogs",
-    "logEvents",
-    "message",
-    "detail-type",
-];
 
 /// The keys that dialects are told by.
 #[derive(Deserialize, Default)]

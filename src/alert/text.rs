@@ -5,6 +5,10 @@ use unicode_general_category::{GeneralCategory, get_general_category as general_
 /// `text` without control characters and marks that reorder, hide or cover text, at most `most`
 /// characters long; a cut is shown.
 pub fn clean(text: &str, most: usize) -> String {
+    // Nearly all are such.
+    if text.len() <= most && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
     // None at the beginning, where they would cover what stands before the text.
     let mut marks_left = 0;
     let mut shown = text.chars().filter(|c| !is_harmful(*c)).filter(move |c| {

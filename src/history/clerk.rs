@@ -141,8 +141,9 @@ impl<'p> Clerk<'p> {
         let principal = Principal::of(&record.user_identity);
         let (account, region) = (record.account(owner), record.region());
         self.key.clear();
-        // The first two are AWS's own words.
-        for part in [account, "\0", &region, "\0", &principal.key()] {
+        // The first two are AWS's own words. Sessions of a role may have names of their own.
+        let (id, name) = (principal.key(), principal.name());
+        for part in [account, "\0", &region, "\0", &id, "\0", &name] {
             self.key.push_str(part);
         }
         if let Some(known) = self.known.get(&self.key) {

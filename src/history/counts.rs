@@ -20,6 +20,9 @@ const MOST_CELLS: usize = 200_000;
 /// Regions and days that are told apart: all regions for decades.
 const MOST_DAYS: usize = 500_000;
 
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
 /// Characters of a name.
 const LONGEST_NAME: usize = 256;
 
@@ -42,7 +45,7 @@ pub struct Activity {
 }
 
 /// Who acted.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct Who {
     /// The short name a person would use.
     pub name: String,
@@ -69,9 +72,14 @@ pub struct Cells {
     known: HashMap<String, usize>,
     pub list: Vec<Cell>,
     regions: Regions,
-    /// What was done where on which day, by the region's number.
-    days: HashMap<(usize, Option<Date>), Activity>,
+    /// Numbers by region and day.
+    known_days: HashMap<Day, usize>,
+    /// What was done where on which day.
+    days: Vec<(Day, Activity)>,
 }
+
+/// The number of a region, and that of a day since 1970; none for what tells no time.
+type Day = (usize, Option<i64>);
 
 /// Regions by number.
 #[derive(Default)]
@@ -80,6 +88,8 @@ struct Regions {
     names: Vec<String>,
     /// That of each cell.
     of_cell: Vec<usize>,
+    /// The number of the day in each that was counted last: as a rule it is the next one, too.
+    last_day: Vec<usize>,
 }
 
 impl Cell {
@@ -135,10 +145,30 @@ impl Cells {
         let Some(cell) = self.list.get_mut(number) else { return };
         cell.activity.add(time, access, alerts);
         let region = self.regions.of_cell.get(number).copied().unwrap_or_default();
-        let day = (region, time.map(date_of));
-        let is_told_apart = self.days.len() < MOST_DAYS || self.days.contains_key(&day);
-        let day = if is_told_apart { day } else { (region, None) };
-        self.days.entry(day).or_default().add(time, access, alerts);
+        let day = self.day((region, time.map(|time| time.as_second().div_euclid(DAY))));
+        if let Some((_, done)) = self.days.get_mut(day) {
+            done.add(time, access, alerts);
+        }
+    }
+
+    /// The number of a day in a region.
+    fn day(&mut self, day: Day) -> usize {
+        let last = self.regions.last_day.get(day.0).copied().unwrap_or_default();
+        if self.days.get(last).is_some_and(|(known, _)| *known == day) {
+            return last;
+        }
+        let day = match self.days.len() < MOST_DAYS || self.known_days.contains_key(&day) {
+            true => day,
+            false => (day.0, None),
+        };
+        let number = *self.known_days.entry(day).or_insert_with(|| {
+            self.days.push((day, Activity::default()));
+            self.days.len() - 1
+        });
+        if let Some(last) = self.regions.last_day.get_mut(day.0) {
+            *last = number;
+        }
+        number
     }
 
     /// What was done, by what `word` says of a cell.
@@ -151,9 +181,12 @@ impl Cells {
     }
 
     /// What was done where on which day; without a day, what tells no time.
-    pub fn by_day(&self) -> BTreeMap<(&str, Option<Date>), Activity> {
+    pub fn by_day(&self) -> impl Iterator<Item = (&str, Option<Date>, Activity)> {
         let name = |number: usize| self.regions.names.get(number).map_or(OTHERS, String::as_str);
-        self.days.iter().map(|((region, day), done)| ((name(*region), *day), *done)).collect()
+        self.days.iter().map(move |((region, day), done)| {
+            let date = day.and_then(|day| Timestamp::from_second(day * DAY).ok()).map(date_of);
+            (name(*region), date, *done)
+        })
     }
 }
 
@@ -166,6 +199,7 @@ impl Regions {
                 let number = self.names.len();
                 self.known.insert(region.to_owned(), number);
                 self.names.push(region.to_owned());
+                self.last_day.push(0);
                 number
             }
         };

@@ -133,8 +133,12 @@ impl Deliveries {
             let words = |at: &usize| subjects.get(*at).map(|s| (s.account.as_str(), s.id.as_str()));
             let (account, id) = words(at).unzip();
             let (other_account, other_id) = words(other_at).unzip();
-            (delivery, account, other.severity, id)
-                .cmp(&(other_delivery, other_account, one.severity, other_id))
+            (delivery, account, other.severity, id).cmp(&(
+                other_delivery,
+                other_account,
+                one.severity,
+                other_id,
+            ))
         });
         let sightings = sightings.into_iter();
         let sightings = sightings.map(|((delivery, at), one)| (delivery, at, one)).collect();
@@ -162,9 +166,10 @@ impl Seen {
 
     /// Its calls with their counts, the most frequent first.
     pub fn calls(&self, sighting: &Sighting) -> BTreeMap<String, u64> {
-        let named = sighting.calls.iter().filter_map(|(number, count)| {
-            Some((self.calls.get(*number)?.clone(), *count))
-        });
+        let named = sighting
+            .calls
+            .iter()
+            .filter_map(|(number, count)| Some((self.calls.get(*number)?.clone(), *count)));
         named.collect()
     }
 
@@ -205,13 +210,7 @@ impl Subject {
 }
 
 impl Sighting {
-    fn add(
-        &mut self,
-        call: usize,
-        time: Option<Timestamp>,
-        reason: &Reason,
-        severity: Severity,
-    ) {
+    fn add(&mut self, call: usize, time: Option<Timestamp>, reason: &Reason, severity: Severity) {
         self.count += 1;
         self.first = [self.first, time].into_iter().flatten().min();
         match self.calls.iter_mut().find(|(known, _)| *known == call) {

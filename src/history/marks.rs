@@ -32,19 +32,22 @@ pub fn mark_of(id: &str) -> Mark {
 /// The number that a UUID is, as CloudTrail writes it: in lower case, with hyphens.
 fn uuid(id: &[u8]) -> Option<Mark> {
     const HYPHENS: [usize; 4] = [8, 13, 18, 23];
-    if id.len() != 36 {
-        return None;
-    }
-    id.iter().enumerate().try_fold(0, |mark: Mark, (at, byte)| {
+    let id: &[u8; 36] = id.try_into().ok()?;
+    let (mut mark, mut is_uuid) = (0, true);
+    for (at, byte) in id.iter().enumerate() {
         let digit = match byte {
-            b'-' if HYPHENS.contains(&at) => return Some(mark),
-            _ if HYPHENS.contains(&at) => return None,
             b'0'..=b'9' => byte - b'0',
             b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
+            _ => 16,
         };
-        Some(mark << 4 | Mark::from(digit))
-    })
+        if HYPHENS.contains(&at) {
+            is_uuid &= *byte == b'-';
+        } else {
+            is_uuid &= digit < 16;
+            mark = mark << 4 | Mark::from(digit);
+        }
+    }
+    is_uuid.then_some(mark)
 }
 
 #[cfg(test)]

@@ -120,7 +120,9 @@ impl Messages {
                 false => digest.push((telling.sighting.severity, told)),
             }
         }
-        if let Some((severity, first)) = digest.first().map(|(gravest, told)| (*gravest, told.sighting)) {
+        if let Some((severity, first)) =
+            digest.first().map(|(gravest, told)| (*gravest, told.sighting))
+        {
             let all = digest.into_iter().map(|(_, told)| told).collect();
             self.push(severity, first, About::Digest(all));
         }
@@ -226,7 +228,7 @@ impl Messages {
             policy: policy.version(),
             account_name: policy.account_name(account),
             owner: "",
-            log_group: "",
+            log_group: "(unknown)",
             log_stream: "",
         };
         let in_full = |told: &Told| self.told(told)?.1.incident.as_deref();

@@ -1,13 +1,13 @@
 //! What a history comes to, for people (`text`) and for machines: one JSON object, described in
 //! `docs/scan.md`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Serialize, Serializer};
 
-use crate::alert::{Alert, Rejects};
+use crate::alert::{Alert, Counted, Rejects};
 use crate::policy::{Policy, Reason};
 use crate::record::region;
 
@@ -103,6 +103,8 @@ pub struct Principal {
     pub who: Who,
     /// Where.
     pub regions: BTreeSet<String>,
+    /// In which accounts.
+    pub accounts: BTreeSet<String>,
     /// What was done.
     #[serde(flatten)]
     pub activity: Activity,
@@ -118,7 +120,7 @@ pub struct Rule {
     /// How often.
     pub hits: u64,
     /// Of an exemption, the calls that it hid, the most frequent first.
-    pub calls: Vec<(String, u64)>,
+    pub calls: Vec<Counted>,
     /// Of an exemption, when it last hid one.
     pub last: Option<Timestamp>,
 }
@@ -267,19 +269,21 @@ const LONGEST_NAME: usize = 256;
 /// The busiest principals, and how many there are in all.
 fn principals(cells: &Cells) -> (Vec<Principal>, usize) {
     let by_who = cells.by(|cell| cell.who.clone()).into_iter();
-    let nowhere = BTreeSet::new;
-    let mut principals: Vec<Principal> =
-        by_who.map(|(who, activity)| Principal { who, regions: nowhere(), activity }).collect();
-    busiest(&mut principals, |principal| &principal.activity);
+    let mut principals: Vec<_> = by_who.collect();
+    busiest(&mut principals, |(_, activity)| activity);
     let in_all = principals.len();
     principals.truncate(MOST_PRINCIPALS);
-    let mut regions: BTreeMap<&Who, BTreeSet<String>> = BTreeMap::new();
+    let mut places: HashMap<&Who, (BTreeSet<String>, BTreeSet<String>)> = HashMap::new();
     for cell in &cells.list {
-        regions.entry(&cell.who).or_default().insert(cell.region.clone());
+        let (regions, accounts) = places.entry(&cell.who).or_default();
+        regions.insert(cell.region.clone());
+        accounts.insert(cell.account.clone());
     }
-    for principal in &mut principals {
-        principal.regions = regions.remove(&principal.who).unwrap_or_default();
-    }
+    let principals = principals.into_iter().map(|(who, activity)| {
+        let (regions, accounts) = places.remove(&who).unwrap_or_default();
+        Principal { who, regions, accounts, activity }
+    });
+    let principals = principals.collect();
     (principals, in_all)
 }
 
@@ -296,9 +300,10 @@ fn rules(
     let exempts = policy.exempts().map(|exempt| {
         let reason = Reason::Exempt(exempt.id().clone());
         let hidden = hidden.get(&reason);
-        let mut calls: Vec<_> =
-            hidden.iter().flat_map(|h| &h.calls).map(|(call, n)| (call.clone(), *n)).collect();
-        calls.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let calls = hidden.iter().flat_map(|hidden| &hidden.calls);
+        let mut calls: Vec<Counted> =
+            calls.map(|(name, count)| Counted { name: name.clone(), count: *count }).collect();
+        calls.sort_by_key(|call| std::cmp::Reverse(call.count));
         calls.truncate(MOST_CALLS);
         Rule {
             kind: "exempt",
@@ -315,7 +320,7 @@ fn days(cells: &Cells) -> Vec<Day> {
     let mut days: Vec<Day> = cells
         .by_day()
         .into_iter()
-        .map(|((region, day), activity)| Day { day, region: region.to_owned(), activity })
+        .map(|(region, day, activity)| Day { day, region: region.to_owned(), activity })
         .collect();
     days.sort_by(|one, other| (one.day, &one.region).cmp(&(other.day, &other.region)));
     days

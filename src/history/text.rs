@@ -1,9 +1,12 @@
 //! A history for people at a terminal.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use jiff::Timestamp;
 
+use crate::alert::Counted;
+use crate::alert::text::clean;
 use crate::policy::Reason;
 
 use super::counts::{Activity, Who};
@@ -15,8 +18,11 @@ const MOST_PRINCIPALS: usize = 10;
 const MOST_MESSAGES: usize = 20;
 const MOST_CALLS: usize = 3;
 
+/// Characters of why something is told again.
+const LONGEST_CAUSE: usize = 40;
+
 /// Columns of a name, and of a name with a code before it.
-const NAME: usize = 40;
+const NAME: usize = 44;
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,7 +49,7 @@ impl Report<'_> {
         let faults = self.rejects.faults.iter();
         counts.extend(faults.map(|(fault, n)| ("unreadable", (*fault).to_owned(), *n)));
         for (word, reason, count) in counts {
-            writeln!(to, "  {word:<10}  {count:>10}  {reason}")?;
+            writeln!(to, "  {word:<10}  {count:>9}  {reason}")?;
         }
         writeln!(to)
     }
@@ -59,7 +65,7 @@ impl Report<'_> {
                 Approved::Some => "+",
                 Approved::None => " ",
             };
-            let name = format!("{mark} {region:<15} {}", name.unwrap_or_default());
+            let name = format!("{mark} {region:<14} {}", name.unwrap_or_default());
             row(to, &name, activity, "")?;
         }
         rest(to, self.regions.len(), MOST_REGIONS, "regions")?;
@@ -74,12 +80,9 @@ impl Report<'_> {
         }
         head(to, "PRINCIPALS")?;
         for principal in self.principals.iter().take(MOST_PRINCIPALS) {
-            let Principal { who: Who { name, kind, .. }, regions, activity } = principal;
-            let regions = match (regions.len(), regions.first()) {
-                (1, Some(region)) => region.clone(),
-                (many, _) => format!("{many} regions"),
-            };
-            row(to, &format!("  {name} ({kind})"), activity, &regions)?;
+            let Principal { who: Who { name, kind, .. }, regions, accounts, activity } = principal;
+            let places = format!("{}, {}", few(regions, "regions"), few(accounts, "accounts"));
+            row(to, &format!("  {name} ({kind})"), activity, &places)?;
         }
         rest(to, self.principals_in_all, MOST_PRINCIPALS, "principals")?;
         writeln!(to)
@@ -89,11 +92,8 @@ impl Report<'_> {
         writeln!(to, "RULES")?;
         for rule in self.rules.iter().filter(|rule| rule.hits > 0) {
             let Rule { kind, id, hits, calls, last } = rule;
-            let (verb, what) = match *kind {
-                "watch" => ("told", String::new()),
-                _ => ("hid", hidden(calls, *last)),
-            };
-            writeln!(to, "  {kind:<10}  {hits:>10}  {id} {verb} them{what}")?;
+            let what = if *kind == "watch" { String::new() } else { hidden(calls, *last) };
+            writeln!(to, "  {kind:<10}  {hits:>9}  {id}{what}")?;
         }
         let never = self.rules.iter().filter(|rule| rule.hits == 0);
         let never: Vec<String> = never.map(|rule| format!("{} {}", rule.kind, rule.id)).collect();
@@ -114,24 +114,26 @@ impl Report<'_> {
         let by_severity: Vec<String> =
             by_severity.into_iter().map(|(severity, n)| format!("{n} {severity}")).collect();
         let (first, again) = messages.first_and_again();
-        writeln!(to, "MESSAGES: {} would have been sent: {}", list.len(), by_severity.join(", "))?;
+        writeln!(to, "MESSAGES: {} would have been sent, {}", list.len(), by_severity.join(", "))?;
+        let digests = match messages.digests() {
+            0 => String::new(),
+            digests => format!(", {digests} tell many incidents in short"),
+        };
+        let held = messages.held;
         writeln!(
             to,
-            "  {first} tell an incident for the first time in a while, {again} again, {} are \
-             digests; {} calls were held back",
-            messages.digests(),
-            messages.held
+            "  {first} tell what is new, {again} that it goes on{digests}; calls held back: {held}"
         )?;
         list.sort_by_key(|message| std::cmp::Reverse(message.severity));
         for message in list.iter().take(MOST_MESSAGES) {
             let line = messages.line(message);
-            let at = line.at.map_or_else(|| "at some time".to_owned(), minute);
+            let at = line.at.map_or_else(|| "(no time)".to_owned(), minute);
             let account = match line.account.as_str() {
                 "" => String::new(),
                 account => format!(", account {account}"),
             };
             let again = match line.again.first() {
-                Some(cause) => format!(" (again: {cause})"),
+                Some(cause) => format!(" (again: {})", clean(cause, LONGEST_CAUSE)),
                 None => String::new(),
             };
             writeln!(to, "  {:<8}  {at:<16}  {}{account}{again}", line.severity, line.title)?;
@@ -142,22 +144,30 @@ impl Report<'_> {
 }
 
 /// `: ssm:UpdateInstanceInformation 12, ssm:PutInventory 3, and others; last 2026-11-20 09:14`.
-fn hidden(calls: &[(String, u64)], last: Option<Timestamp>) -> String {
-    let shown = calls.iter().take(MOST_CALLS).map(|(call, count)| format!("{count} x {call}"));
+fn hidden(calls: &[Counted], last: Option<Timestamp>) -> String {
+    let shown = calls.iter().take(MOST_CALLS).map(|call| format!("{} x {}", call.count, call.name));
     let shown: Vec<String> = shown.collect();
     let others = if calls.len() > MOST_CALLS { " and others" } else { "" };
     let last = last.map(|last| format!("; last {}", minute(last))).unwrap_or_default();
     format!(": {}{others}{last}", shown.join(", "))
 }
 
+/// The one word, or how many there are.
+fn few(words: &BTreeSet<String>, what: &str) -> String {
+    match (words.len(), words.first()) {
+        (1, Some(word)) => word.clone(),
+        (many, _) => format!("{many} {what}"),
+    }
+}
+
 fn head(to: &mut impl Write, title: &str) -> fmt::Result {
-    writeln!(to, "{title:<NAME$}  {:>10}  {:>10}  {:>10}", "calls", "mutating", "alerts")
+    writeln!(to, "{title:<NAME$}  {:>9}  {:>9}  {:>9}", "calls", "mutating", "alerts")
 }
 
 fn row(to: &mut impl Write, name: &str, done: &Activity, behind: &str) -> fmt::Result {
     let Activity { calls, mutating, alerts, .. } = done;
     let name = shortened(name);
-    let line = format!("{name:<NAME$}  {calls:>10}  {mutating:>10}  {alerts:>10}  {behind}");
+    let line = format!("{name:<NAME$}  {calls:>9}  {mutating:>9}  {alerts:>9}  {behind}");
     writeln!(to, "{}", line.trim_end())
 }
 
@@ -170,7 +180,7 @@ fn rest(to: &mut impl Write, all: usize, shown: usize, what: &str) -> fmt::Resul
 
 /// A name that fits its column.
 fn shortened(name: &str) -> String {
-    crate::alert::text::clean(name, NAME)
+    clean(name, NAME)
 }
 
 fn minute(time: Timestamp) -> String {

@@ -140,7 +140,11 @@ fn read_some(plan: &Plan, length: usize, order: &Mutex<Order>) {
 }
 
 /// The next run of inputs, and where to tell of it.
-fn next(plan: &Plan, length: usize, order: &Mutex<Order>) -> Option<(Range<usize>, SyncSender<News>)> {
+fn next(
+    plan: &Plan,
+    length: usize,
+    order: &Mutex<Order>,
+) -> Option<(Range<usize>, SyncSender<News>)> {
     // Two readers must not put themselves into the order the wrong way round.
     let order = order.lock().unwrap_or_else(PoisonError::into_inner);
     let start = plan.next.fetch_add(length, Ordering::Relaxed);
