@@ -8,7 +8,6 @@
 //! the files, to keep.
 
 #![expect(
-    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::unwrap_used,

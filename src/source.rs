@@ -31,6 +31,7 @@ pub const LARGEST_VALUE: usize = 16 * 1024 * 1024;
 
 /// Something found in a source.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is handed on and never kept")]
 pub enum Item<'a> {
     /// The text of what should be a record.
     Record {

@@ -319,7 +319,6 @@ fn rules(
 fn days(cells: &Cells) -> Vec<Day> {
     let mut days: Vec<Day> = cells
         .by_day()
-        .into_iter()
         .map(|(region, day, activity)| Day { day, region: region.to_owned(), activity })
         .collect();
     days.sort_by(|one, other| (one.day, &one.region).cmp(&(other.day, &other.region)));

@@ -381,7 +381,8 @@ fn a_message_is_the_functions_own() {
         let without_place = |alert: &Value| {
             let mut alert = alert.clone();
             // The group is not known any more, and an exemption ends some days from the alert.
-            (alert["log_group"].take(), alert["exempt"].take());
+            alert["log_group"] = Value::Null;
+            alert["exempt"] = Value::Null;
             alert
         };
         let told = messages.iter().map(|message| without_place(&message["alert"]));
