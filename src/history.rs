@@ -15,6 +15,7 @@ mod decision;
 mod deliveries;
 mod marks;
 mod messages;
+mod page;
 mod report;
 mod sheet;
 mod text;

@@ -30,7 +30,7 @@ pub struct Pace {
 }
 
 /// Sightings of each severity that are kept in full, at some 3 KB each.
-const MOST_IN_FULL: usize = 5_000;
+const MOST_IN_FULL: usize = 2_000;
 
 /// Seconds in which what an account does is one delivery.
 const LENGTH: i64 = 300;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use regionwatch::history::{Damaged, History, Pace, Report, Sources, Wanted};
 
-use crate::input::{Folder, Input, Listed, PolicyArgs};
+use crate::input::{Folder, Input, Listed, Loaded, PolicyArgs, name};
 use crate::output::{Format, complain, counts, plural, print, print_json};
 use crate::{Done, now};
 use progress::Progress;
@@ -46,6 +46,9 @@ pub struct Args {
     /// Files read at the same time; as many as there are cores if not given
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
+    /// Write a page to show: one file that needs nothing else
+    #[arg(long, value_name = "OUT.html")]
+    html: Option<PathBuf>,
     /// Exit with 1 when there are alerts
     #[arg(long)]
     exit_code: bool,
@@ -56,7 +59,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Done, String> {
-    let policy = args.policy.load()?.policy;
+    let Loaded { policy, keys, .. } = args.policy.load()?;
     let wanted = args.wanted(now())?;
     let Listed { inputs, faults, digests } = Input::list(&args.paths, Folder::Records);
     let progress = Progress::of(&inputs);
@@ -89,7 +92,12 @@ pub fn run(args: Args) -> Result<Done, String> {
     progress.end();
     read?;
     sources.interrupted = plan.is_stopped();
-    finish(&args, history.report(sources, args.pace()), faults)
+    let report = history.report(sources, args.pace());
+    if let Some(path) = &args.html {
+        let page = report.page(&keys.to_toml(), now());
+        std::fs::write(path, page).map_err(|fault| format!("{}: {fault}", name(path)))?;
+    }
+    finish(&args, &report, faults)
 }
 
 impl Args {
@@ -112,11 +120,11 @@ impl Args {
 }
 
 /// Says what it comes to.
-fn finish(args: &Args, report: Report<'_>, faults: usize) -> Result<Done, String> {
+fn finish(args: &Args, report: &Report<'_>, faults: usize) -> Result<Done, String> {
     match (args.decisions, args.format) {
         (true, _) => {}
-        (false, Format::Text) => print(&format!("{report}{}", last_line(&report)))?,
-        (false, Format::Json) => print_json(&report)?,
+        (false, Format::Text) => print(&format!("{report}{}", last_line(report)))?,
+        (false, Format::Json) => print_json(report)?,
     }
     let Sources { damaged, interrupted, .. } = report.sources();
     for Damaged { path, fault } in damaged {
