@@ -15,6 +15,8 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 use sha2::{Digest, Sha256};
 
+use crate::alert::text::clean;
+
 use super::report::{Damaged, Report, Rule, Sources};
 
 /// Sources that are named as damaged.
@@ -116,7 +118,7 @@ impl Report<'_> {
                 details {
                     summary.policy { span.sev.low { "policy" } span.when { (self.policy.version().digest) }
                         span { "every key, and where it comes from" } }
-                    pre { (policy) }
+                    pre { @for line in policy.lines() { (clean(line, usize::MAX)) "\n" } }
                 }
             }
         }

@@ -28,6 +28,7 @@ mod ledger;
 mod metrics;
 mod operations;
 mod oracle;
+mod page;
 mod policy;
 mod principal;
 mod properties;

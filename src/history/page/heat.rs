@@ -36,7 +36,7 @@ impl Columns {
     fn of(report: &Report<'_>) -> Option<Self> {
         let mut days = report.days.iter().filter_map(|day| day.day);
         let first = days.next()?;
-        let last = days.last().unwrap_or(first);
+        let last = days.next_back().unwrap_or(first);
         let all = days_between(first, last) + 1;
         let days_each = (all + MOST_COLUMNS - 1) / MOST_COLUMNS;
         let count = usize::try_from((all + days_each - 1) / days_each).unwrap_or_default();
@@ -116,8 +116,8 @@ pub fn section(report: &Report<'_>) -> Markup {
 /// How wide it may be, whatever the screen.
 fn class(columns: &Columns) -> &'static str {
     match columns.count {
-        ..=FEW_COLUMNS => "heat",
-        ..=SOME_COLUMNS => "heat some",
+        count if count <= FEW_COLUMNS => "heat",
+        count if count <= SOME_COLUMNS => "heat some",
         _ => "heat many",
     }
 }
