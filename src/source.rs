@@ -82,7 +82,7 @@ pub fn read(mut source: impl Read, mut on_item: impl FnMut(Item<'_>)) -> Result<
 }
 
 /// Bytes that are looked at first: all of most files.
-const START: usize = 16 * 1024;
+const START: usize = 4 * 1024;
 
 /// Reads until there is enough to tell by what it is; at the end of the source less.
 fn read_start(source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
@@ -114,6 +114,9 @@ struct Reader<R> {
 
 /// The first size of the window: most files are small.
 const WINDOW: usize = 32 * 1024;
+
+/// Bytes that should be at hand, so that a record among them is there to its end.
+const AT_HAND: usize = WINDOW / 2;
 
 /// What became of the attempt to read an object.
 enum Tried {
@@ -210,6 +213,8 @@ impl<R: Read> Reader<R> {
         on_item: &mut impl FnMut(Item<'_>),
     ) -> Result<bool, FrameError> {
         self.frames.peek()?;
+        // What cannot be read is an error when its turn comes, behind what was read before.
+        drop(self.frames.peek_ahead(AT_HAND));
         let ahead = self.frames.at_hand();
         if !ahead.starts_with(RECORD) {
             return Ok(false);

@@ -209,13 +209,13 @@ impl Regions {
 
 impl Activity {
     fn add(&mut self, time: Option<Timestamp>, access: Access, alerts: bool) {
-        self.join(&Activity {
-            calls: 1,
-            mutating: u64::from(access == Access::Mutating),
-            alerts: u64::from(alerts),
-            first: time,
-            last: time,
-        });
+        self.calls += 1;
+        self.mutating += u64::from(access == Access::Mutating);
+        self.alerts += u64::from(alerts);
+        if let Some(time) = time {
+            self.first = Some(self.first.map_or(time, |first| first.min(time)));
+            self.last = self.last.max(Some(time));
+        }
     }
 
     /// Adds what was done elsewhere.
