@@ -46,7 +46,7 @@ impl<'p> Clerk<'p> {
             policy,
             wanted,
             decides,
-            sheet: Sheet::default(),
+            sheet: Sheet::empty(),
             known: HashMap::new(),
             key: String::new(),
         }
@@ -69,7 +69,7 @@ impl<'p> Clerk<'p> {
     /// Hands over the sheet, and begins another.
     pub fn turn(&mut self) -> Sheet {
         self.known.clear();
-        std::mem::take(&mut self.sheet)
+        std::mem::replace(&mut self.sheet, Sheet::empty())
     }
 
     fn record(&mut self, record: &Record<'_>, text: &str, owner: &str, entry_id: &str) {
@@ -78,19 +78,15 @@ impl<'p> Clerk<'p> {
             self.sheet.unwanted += 1;
             return;
         }
-        let verdict = self.policy.judge(record, owner);
+        let (verdict, access) = self.policy.judge_and_tell(record, owner);
         if self.decides {
             Decision::of(record, &verdict).write_to(&mut self.sheet.decisions);
         }
-        let is_call = !matches!(verdict, Verdict::Reject | Verdict::Ignore(Reason::NotAnApiCall));
         let line = Line {
             mark: record.event_id.as_deref().map(mark_of),
-            cell: is_call.then(|| self.cell(record, owner)),
+            cell: access.map(|_| self.cell(record, owner)),
             time,
-            access: match is_call {
-                true => self.policy.access_of(record, owner),
-                false => Access::ReadOnly,
-            },
+            access: access.unwrap_or(Access::ReadOnly),
             fate: self.fate(verdict, record, text, owner, entry_id),
         };
         self.sheet.lines.push(line);

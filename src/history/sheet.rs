@@ -68,6 +68,11 @@ const MOST_LINES: usize = 1024;
 const MOST_BYTES: usize = 256 * 1024;
 
 impl Sheet {
+    /// A sheet with room for its lines.
+    pub(super) fn empty() -> Self {
+        Sheet { lines: Vec::with_capacity(MOST_LINES), ..Sheet::default() }
+    }
+
     /// Whether it is time for the next one.
     pub fn is_full(&self) -> bool {
         self.lines.len() >= MOST_LINES || self.held + self.decisions.len() >= MOST_BYTES

@@ -48,7 +48,7 @@ const MOST_AHEAD: usize = 32;
 const MOST_SHEETS: usize = 2;
 
 /// Inputs in a run: most files are small, and to wake somebody for each costs more than to read it.
-const MOST_IN_RUN: usize = 32;
+const MOST_IN_RUN: usize = 128;
 
 /// How often somebody looks whether to stop while nothing is heard.
 const LOOK: Duration = Duration::from_millis(100);
