@@ -6,10 +6,12 @@
 //! there is it known which records came before. [`Report`] is what it comes to.
 //!
 //! Records go as they are read. What stays, and so grows with the past: a mark of 16 bytes for each
-//! `eventID` ([`marks`]), counts by who, where and day ([`counts`]), and for what alerted a note for
-//! each principal, place and five minutes ([`deliveries`]). The last two are bounded.
+//! `eventID` (`marks`), counts by who, where and day (`counts`), and for what alerted a note for
+//! each principal, place and five minutes (`deliveries`). The counts are bounded, and so is what is
+//! kept in full.
 
 mod clerk;
+mod contract;
 mod counts;
 mod decision;
 mod deliveries;
