@@ -30,11 +30,12 @@ demo: cargo ## See alerts made from the sample payloads (no AWS account, no AWS 
 test: cargo build validate ## Run every test, end to end ones included
 	REGIONWATCH_E2E=required cargo test --locked
 
-bench: cargo ## What a payload, a cold start and rules cost
+bench: cargo ## What a payload, a cold start, rules and history cost
 	cargo bench --locked --bench pipeline
 	cargo bench --locked --bench pipeline -- --instructions
 	cargo bench --locked --bench start
 	cargo bench --locked --bench rules
+	cargo bench --locked --bench scan
 
 fuzz: cargo ## Fuzz every target for a while: make fuzz FUZZ_SECONDS=900 (nightly and cargo-fuzz)
 	FUZZ_SECONDS=$${FUZZ_SECONDS:-60} fuzz/run

@@ -82,7 +82,12 @@ pub struct Frames<R> {
 impl<R: Read> Frames<R> {
     /// Frames over `source`.
     pub fn new(source: R) -> Self {
-        let window = vec![0; WINDOW];
+        Frames::with_window(source, WINDOW)
+    }
+
+    /// Frames over `source`, through a window that begins with that many bytes, at least one.
+    pub fn with_window(source: R, bytes: usize) -> Self {
+        let window = vec![0; bytes.max(1)];
         Frames { source, window, start: 0, end: 0, passed: 0, head: Vec::new() }
     }
 
@@ -128,6 +133,11 @@ impl<R: Read> Frames<R> {
         while self.end - self.start < length && self.more()? {}
         let end = self.end.min(self.start + length);
         Ok(self.window.get(self.start..end).unwrap_or_default())
+    }
+
+    /// What is read already of the bytes that come next. They stay where they are.
+    pub fn at_hand(&self) -> &[u8] {
+        self.window.get(self.start..self.end).unwrap_or_default()
     }
 
     /// Passes over the rest of the line.

@@ -22,7 +22,9 @@ use crate::policy::Policy;
 use crate::publish::{Publish, PublishError};
 use crate::skim::Seen;
 
-use finding::{Finding, Outgoing, Scene, batch_ids, findings, follow_up};
+use finding::{Finding, Outgoing, Scene, batch_ids, findings};
+
+pub(crate) use finding::follow_up;
 use reading::Reading;
 
 /// What an invocation works with.
@@ -52,6 +54,15 @@ pub struct Limits {
 
 /// A digest and the unreadable entries need a message each.
 pub const FEWEST_MESSAGES: usize = 2;
+
+impl Limits {
+    /// How many of that many incidents have a message of their own, beside that many messages for
+    /// unreadable entries. The others share one.
+    pub fn own_messages(&self, incidents: usize, rejects: usize) -> usize {
+        let most = self.max_messages.max(FEWEST_MESSAGES);
+        if incidents + rejects <= most { incidents } else { most - 1 - rejects }
+    }
+}
 
 impl Default for Limits {
     fn default() -> Self {
@@ -281,12 +292,8 @@ impl<L: Ledger, P: Publish> Handler<'_, L, P> {
     /// What has a message of its own, and what shares one: the least grave incidents. Unreadable
     /// entries never do, for nobody knows what they hide.
     fn split<'t>(&self, outgoing: Vec<Outgoing<'t>>) -> (Vec<Outgoing<'t>>, Vec<Outgoing<'t>>) {
-        let most = self.limits.max_messages.max(FEWEST_MESSAGES);
-        if outgoing.len() <= most {
-            return (outgoing, Vec::new());
-        }
         let rejects = outgoing.iter().filter(|one| one.finding.incident().is_none()).count();
-        let mut left = most - 1 - rejects;
+        let mut left = self.limits.own_messages(outgoing.len() - rejects, rejects);
         outgoing.into_iter().partition(|one| {
             let has_its_own = one.finding.incident().is_none() || left > 0;
             if one.finding.incident().is_some() {

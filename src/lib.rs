@@ -54,6 +54,9 @@ pub mod suggest;
 pub mod source;
 
 #[cfg(feature = "cli")]
+pub mod history;
+
+#[cfg(feature = "cli")]
 pub mod undelivered;
 
 #[cfg(feature = "sdk")]

@@ -166,15 +166,31 @@ impl Policy {
         if record.event_name.is_none() || record.event_source.is_none() {
             return judge_without_call(record);
         }
+        self.verdict(&Call::of(record, batch_owner))
+    }
+
+    /// Judges one record, and says what its call does; without a call nothing.
+    pub fn judge_and_tell(
+        &self,
+        record: &Record<'_>,
+        batch_owner: &str,
+    ) -> (Verdict, Option<Access>) {
+        if record.event_name.is_none() || record.event_source.is_none() {
+            return (judge_without_call(record), None);
+        }
         let call = Call::of(record, batch_owner);
-        if let Some(verdict) = self.watching(&call) {
+        (self.verdict(&call), Some(self.access(&call)))
+    }
+
+    fn verdict(&self, call: &Call<'_>) -> Verdict {
+        if let Some(verdict) = self.watching(call) {
             return verdict;
         }
-        match self.candidate(&call) {
+        match self.candidate(call) {
             Err(ignored) => Verdict::Ignore(ignored),
-            Ok(candidate) => match self.exempting(&call, None) {
+            Ok(candidate) => match self.exempting(call, None) {
                 Some(exempt) => Verdict::Ignore(Reason::Exempt(exempt.id.clone())),
-                None => Verdict::Alert(candidate, severity(&call, None, self.access(&call))),
+                None => Verdict::Alert(candidate, severity(call, None, self.access(call))),
             },
         }
     }

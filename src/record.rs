@@ -10,6 +10,8 @@
 pub mod access;
 pub mod outcome;
 pub mod principal;
+#[cfg(feature = "cli")]
+mod quick;
 pub mod region;
 
 use std::borrow::Cow;

@@ -8,32 +8,41 @@
 //! | EventBridge event | `{"detail":{...},"detail-type":"..."}` |
 //! | subscription payload, packed or inflated | `{"awslogs":{...}}`, `{"logEvents":[...]}` |
 //! | the same from a Kinesis stream | `{"Records":[{"kinesis":{...}}]}` |
+//! | export of CloudWatch Logs | `2026-11-20T09:14:00.000Z {...}` a line |
+//!
+//! What AWS writes beside them and holds no records is passed over and counted: CloudTrail's
+//! digests, and the file by which an export tries whether it may write.
 //!
 //! Dialects may be mixed and nested. What is none of them is taken for a record and judged as one:
 //! an object that is no record is then a reject, and counted. Arrays are streamed; one value that
 //! is held whole has at most [`LARGEST_VALUE`] bytes.
 
+mod wrapper;
+
 use std::io::{self, Read};
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use memchr::memmem;
 
-use crate::delivery::Parcel;
-use crate::envelope::{Envelope, LARGEST_ENTRY, LogEntry, Reject, read_batch};
-use crate::frame::{Frame, FrameError, Frames, Lines};
+use crate::envelope::{LARGEST_ENTRY, Reject};
+use crate::frame::{FrameError, Frames, Lines};
 use crate::inflate::Inflate;
-use crate::record::string;
+use crate::record::{Record, RecordError};
+
+use wrapper::{NESTING, classify, item, unreadable};
 
 /// Bytes of a line or a value outside of an array; a subscription payload has up to 6 MB.
 pub const LARGEST_VALUE: usize = 16 * 1024 * 1024;
 
 /// Something found in a source.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is handed on and never kept")]
 pub enum Item<'a> {
     /// The text of what should be a record.
     Record {
         /// The text, a JSON object.
         text: &'a str,
+        /// The same as a record, or why it is none.
+        record: Result<Record<'a>, RecordError>,
         /// The account that owns the log group it came from, where that is known.
         owner: &'a str,
         /// The log entry it came in, where there was one.
@@ -48,23 +57,49 @@ pub enum Item<'a> {
     },
 }
 
+impl<'a> Item<'a> {
+    fn of(text: &'a str, owner: &'a str, entry_id: &'a str) -> Self {
+        Item::Record { text, record: Record::parse(text), owner, entry_id }
+    }
+}
+
 /// Reads a source to its end, gunzipping it where it is gzipped, and hands every item to `on_item`.
+/// Returns how many things were passed over that are known to hold no records.
 ///
 /// # Errors
 /// Where the source cannot be read on: items before that were handed over.
-pub fn read(mut source: impl Read, mut on_item: impl FnMut(Item<'_>)) -> Result<(), FrameError> {
-    let mut magic = Vec::new();
-    source.by_ref().take(3).read_to_end(&mut magic)?;
-    if magic == BYTE_ORDER_MARK {
-        magic.clear();
+pub fn read(mut source: impl Read, mut on_item: impl FnMut(Item<'_>)) -> Result<u64, FrameError> {
+    let mut start = vec![0; START];
+    let length = read_start(&mut source, &mut start)?;
+    start.truncate(length);
+    let gzipped = start.starts_with(&GZIP);
+    let mut start = io::Cursor::new(start);
+    if start.get_ref().starts_with(&BYTE_ORDER_MARK) {
+        start.set_position(BYTE_ORDER_MARK.len() as u64);
     }
-    let gzipped = magic.starts_with(&GZIP);
-    let whole = io::Cursor::new(magic).chain(source);
+    let whole = start.chain(source);
     if gzipped {
         Reader::new(Inflate::new(whole, u64::MAX)).read(&mut on_item)
     } else {
         Reader::new(whole).read(&mut on_item)
     }
+}
+
+/// Bytes that are looked at first: all of most files.
+const START: usize = 4 * 1024;
+
+/// Reads until there is enough to tell by what it is; at the end of the source less.
+fn read_start(source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < BYTE_ORDER_MARK.len() {
+        match source.read(into.get_mut(length..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
 }
 
 /// How gzip data begins (RFC 1952).
@@ -78,7 +113,14 @@ struct Reader<R> {
     /// How often a damaged line may still be taken for the first of several: each such search may
     /// read [`LARGEST_VALUE`] bytes in vain.
     searches: u32,
+    passed_over: u64,
 }
+
+/// The first size of the window: most files are small.
+const WINDOW: usize = 32 * 1024;
+
+/// Bytes that should be at hand, so that a record among them is there to its end.
+const AT_HAND: usize = WINDOW / 2;
 
 /// What became of the attempt to read an object.
 enum Tried {
@@ -91,31 +133,55 @@ const MOST_SEARCHES: u32 = 16;
 
 impl<R: Read> Reader<R> {
     fn new(source: R) -> Self {
-        Reader { frames: Frames::new(source), searches: MOST_SEARCHES }
+        Reader {
+            frames: Frames::with_window(source, WINDOW),
+            searches: MOST_SEARCHES,
+            passed_over: 0,
+        }
     }
 
-    fn read(mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+    fn read(mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<u64, FrameError> {
         while let Some(byte) = self.frames.peek()? {
             match byte {
                 b'[' => self.array(on_item)?,
-                b'{' if self.starts_a_list()? => self.list(on_item)?,
-                b'{' => self.object(on_item)?,
-                _ => self.unreadable_line(on_item)?,
+                b'{' => match self.begins()? {
+                    Beginning::List => self.list(on_item)?,
+                    Beginning::Digest => self.pass_over()?,
+                    Beginning::Other => self.object(on_item)?,
+                },
+                b'0'..=b'9' if self.takes_time()? => {}
+                _ => self.line(on_item)?,
             }
         }
+        Ok(self.passed_over)
+    }
+
+    /// Looks at the first key of the object that comes next.
+    fn begins(&mut self) -> Result<Beginning, FrameError> {
+        let ahead = self.frames.peek_ahead(HEAD_OF_OBJECT)?;
+        let Some((key, value)) = first_member(ahead) else { return Ok(Beginning::Other) };
+        let is_list = LISTS.iter().any(|list| list.as_bytes() == key) && value.starts_with(b"[");
+        let is_digest = key == DIGEST.0 && memmem::find(value, DIGEST.1).is_some();
+        Ok(match (is_list, is_digest) {
+            (true, _) => Beginning::List,
+            (_, true) => Beginning::Digest,
+            _ => Beginning::Other,
+        })
+    }
+
+    fn pass_over(&mut self) -> Result<(), FrameError> {
+        self.passed_over += 1;
+        self.frames.value(0)?;
         Ok(())
     }
 
-    /// Whether the object that comes next begins with a list that may be long.
-    fn starts_a_list(&mut self) -> Result<bool, FrameError> {
-        let ahead = self.frames.peek_ahead(HEAD_OF_OBJECT)?;
-        let key = ahead.strip_prefix(b"{").unwrap_or_default().trim_ascii_start();
-        let key = key.strip_prefix(b"\"").unwrap_or_default();
-        let mut parts = key.splitn(2, |b| *b == b'"');
-        let (key, behind) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let value = behind.trim_ascii_start().strip_prefix(b":").unwrap_or_default();
-        Ok(LISTS.iter().any(|list| list.as_bytes() == key)
-            && value.trim_ascii_start().starts_with(b"["))
+    /// Takes the time that an export writes before each message, where an object stands behind it.
+    fn takes_time(&mut self) -> Result<bool, FrameError> {
+        let takes = begins_with_time(self.frames.peek_ahead(TIME.len() + 1)?);
+        if takes {
+            self.frames.take_bytes(TIME.len());
+        }
+        Ok(takes)
     }
 
     fn list(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
@@ -135,14 +201,48 @@ impl<R: Read> Reader<R> {
         self.frames.take(b'[', "the start of an array")?;
         let mut first = true;
         while self.frames.next_element(&mut first)? {
+            if self.records(|behind| behind.strip_prefix(','), on_item)? {
+                continue;
+            }
             item(self.frames.value(LARGEST_ENTRY)?, NESTING, on_item);
         }
         Ok(())
     }
 
+    /// Takes the records that are at hand, as long as each is one for certain: most are, and need not
+    /// be read twice. `behind` passes over what parts two of them.
+    fn records(
+        &mut self,
+        behind: fn(&str) -> Option<&str>,
+        on_item: &mut impl FnMut(Item<'_>),
+    ) -> Result<bool, FrameError> {
+        self.frames.peek()?;
+        // What cannot be read is an error when its turn comes, behind what was read before.
+        drop(self.frames.peek_ahead(AT_HAND));
+        let ahead = self.frames.at_hand();
+        if !ahead.starts_with(RECORD) {
+            return Ok(false);
+        }
+        let ahead = valid(ahead);
+        let (mut next, mut taken) = (Some(ahead), 0);
+        while let Some(rest) = next.map(str::trim_ascii_start)
+            && let Some((record, text)) = Record::quick(rest)
+            && text.len() <= LARGEST_ENTRY
+        {
+            on_item(Item::Record { text, record: Ok(record), owner: "", entry_id: "" });
+            taken = ahead.len() - rest.len() + text.len();
+            next = rest.get(text.len()..).map(str::trim_ascii_start).and_then(behind);
+        }
+        self.frames.take_bytes(taken);
+        Ok(taken > 0)
+    }
+
     /// An object on a line of its own, or beside others, or over several lines. What never becomes
     /// one costs its own line and no more: a damaged line must not swallow those behind it.
     fn object(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+        if self.records(|behind| Some(without_time(behind)), on_item)? {
+            return Ok(());
+        }
         match self.try_object(Lines::One, on_item)? {
             Tried::Taken => return Ok(()),
             Tried::Damaged if self.searches == 0 => {}
@@ -151,7 +251,7 @@ impl<R: Read> Reader<R> {
                 Tried::Damaged => self.searches -= 1,
             },
         }
-        self.unreadable_line(on_item)
+        self.line(on_item)
     }
 
     fn try_object(
@@ -174,11 +274,24 @@ impl<R: Read> Reader<R> {
         Ok(Tried::Taken)
     }
 
-    fn unreadable_line(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
-        let raw = self.frames.peek_line(LARGEST_VALUE)?;
-        on_item(unreadable(raw.trim_ascii_end(), "the line is not a JSON object"));
+    /// A line that is no object.
+    fn line(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
+        let raw = self.frames.peek_line(LARGEST_VALUE)?.trim_ascii_end();
+        if raw == WRITE_TEST {
+            self.passed_over += 1;
+        } else {
+            on_item(unreadable(raw, "the line is not a JSON object"));
+        }
         self.frames.skip_line()
     }
+}
+
+/// As much of some bytes as is a text.
+fn valid(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_else(|error| {
+        let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        std::str::from_utf8(valid).unwrap_or_default()
+    })
 }
 
 /// Keys whose lists are streamed: CloudTrail's S3 objects, `lookup-events`, `filter-log-events`.
@@ -187,133 +300,50 @@ const LISTS: &[&str] = &["Records", "Events", "events"];
 /// Enough of an object to see its first key.
 const HEAD_OF_OBJECT: usize = 256;
 
-/// Lists within lists that are looked into; deeper ones are no dialect of anybody.
-const NESTING: u32 = 4;
+/// The first key of a digest, and one that follows (CloudTrail guide, "CloudTrail digest file
+/// structure"). Records begin with another.
+const DIGEST: (&[u8], &[u8]) = (b"awsAccountId", b"\"digestStartTime\"");
 
-fn item(frame: Frame<'_>, nesting: u32, on_item: &mut impl FnMut(Item<'_>)) {
-    match frame {
-        Frame::Whole(text) => {
-            if classify(text, nesting, on_item).is_err() {
-                on_item(unreadable(text, "it is not a JSON object"));
-            }
-        }
-        Frame::Oversize { head, .. } => on_item(unreadable(head, "it is too large for a record")),
-    }
-}
+/// The shape of the time before a message; `0` stands for any digit (CloudWatch Logs guide,
+/// "Exporting log data to Amazon S3").
+const TIME: &[u8] = b"0000-00-00T00:00:00.000Z ";
 
-fn unreadable<'a>(raw: &'a [u8], fault: &'static str) -> Item<'a> {
-    Item::Unreadable { raw, reject: Reject { entry_id: String::new(), fault } }
-}
-
-/// Not one JSON object.
-struct NotAnObject;
-
-/// Tells the dialect of one object and hands over what is in it.
-fn classify(
-    text: &[u8],
-    nesting: u32,
-    on_item: &mut impl FnMut(Item<'_>),
-) -> Result<(), NotAnObject> {
-    let text = std::str::from_utf8(text).map_err(|_| NotAnObject)?;
-    let text = text.trim();
-    if !text.starts_with('{') {
-        return Err(NotAnObject);
-    }
-    let wrapper: Wrapper<'_> = match serde_json::from_str(text) {
-        Ok(wrapper) => wrapper,
-        // A key twice: still an object, and whoever reads it as a record will refuse it.
-        Err(error) if error.is_data() => Wrapper::default(),
-        Err(_) => return Err(NotAnObject),
+/// Whether that time stands there, and an object behind it.
+fn begins_with_time(text: &[u8]) -> bool {
+    let fits = |(shape, byte): (&u8, &u8)| match shape {
+        b'0' => byte.is_ascii_digit(),
+        shape => shape == byte,
     };
-    let lists = [wrapper.records, wrapper.events, wrapper.lower_events].into_iter().flatten();
-    let lists = lists.filter(|_| nesting > 0);
-    let mut lists =
-        lists.filter_map(|list| serde_json::from_str::<Vec<&RawValue>>(list.get()).ok()).peekable();
-    if lists.peek().is_some() {
-        for element in lists.flatten() {
-            item(Frame::Whole(element.get().as_bytes()), nesting - 1, on_item);
-        }
-    } else if let Some(record) = string(wrapper.cloud_trail_event) {
-        on_item(Item::Record { text: &record, owner: "", entry_id: "" });
-    } else if wrapper.awslogs.is_some() {
-        payload(text, on_item);
-    } else if wrapper.kinesis.is_some() {
-        record_of_stream(text, on_item);
-    } else if wrapper.log_events.is_some() {
-        batch(text, on_item);
-    } else if wrapper.event_name.is_none() && wrapper.message.is_some() {
-        entry(LogEntry::parse(text.as_bytes()), "", on_item);
-    } else if let Some(detail) = wrapper.detail.filter(|_| wrapper.detail_type.is_some()) {
-        on_item(Item::Record { text: detail.get(), owner: "", entry_id: "" });
-    } else {
-        on_item(Item::Record { text, owner: "", entry_id: "" });
-    }
-    Ok(())
+    let is_time = text.len() > TIME.len() && TIME.iter().zip(text).all(fits);
+    is_time && text.get(TIME.len()) == Some(&b'{')
 }
 
-/// The keys that dialects are told by.
-#[derive(Deserialize, Default)]
-struct Wrapper<'a> {
-    #[serde(borrow, rename = "Records")]
-    records: Option<&'a RawValue>,
-    #[serde(borrow, rename = "Events")]
-    events: Option<&'a RawValue>,
-    #[serde(borrow, rename = "events")]
-    lower_events: Option<&'a RawValue>,
-    #[serde(borrow, rename = "CloudTrailEvent")]
-    cloud_trail_event: Option<&'a RawValue>,
-    #[serde(borrow)]
-    awslogs: Option<&'a RawValue>,
-    #[serde(borrow)]
-    kinesis: Option<&'a RawValue>,
-    #[serde(borrow, rename = "logEvents")]
-    log_events: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow, rename = "eventName")]
-    event_name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<&'a RawValue>,
-    #[serde(borrow, rename = "detail-type")]
-    detail_type: Option<&'a RawValue>,
+fn without_time(text: &str) -> &str {
+    let behind = begins_with_time(text.as_bytes()).then(|| text.get(TIME.len()..)).flatten();
+    behind.unwrap_or(text)
 }
 
-/// History is told as far as it can be read: entries before the damage count, and so does the
-/// damage.
-fn payload(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
-    let read = Envelope::open(text.as_bytes()).and_then(|envelope| {
-        envelope.entries(u64::MAX, |batch, found| entry(found.read(), &batch.owner, on_item))
-    });
-    if read.is_err() {
-        on_item(unreadable(text.as_bytes(), "it is a damaged subscription payload"));
-    }
+/// How CloudTrail writes a record.
+const RECORD: &[u8] = b"{\"eventVersion\"";
+
+/// All that is in `aws-logs-write-test`, which an export writes beside its files.
+const WRITE_TEST: &[u8] = b"Permission Check Successful";
+
+/// What an object begins with.
+enum Beginning {
+    /// A list that may be long.
+    List,
+    /// What only a digest begins with.
+    Digest,
+    Other,
 }
 
-fn record_of_stream(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
-    let parcel = Parcel::of_record(text);
-    let read = parcel.entries(u64::MAX, |batch, found| entry(found.read(), &batch.owner, on_item));
-    if read.is_err() {
-        on_item(unreadable(text.as_bytes(), "it is a damaged record of a stream"));
-    }
-}
-
-fn batch(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
-    let read =
-        read_batch(|| text.as_bytes(), |batch, found| entry(found.read(), &batch.owner, on_item));
-    if read.is_err() {
-        on_item(unreadable(text.as_bytes(), "it is a damaged batch of log entries"));
-    }
-}
-
-fn entry(found: Result<LogEntry<'_>, Reject>, owner: &str, on_item: &mut impl FnMut(Item<'_>)) {
-    let entry = match found {
-        Ok(entry) => entry,
-        Err(reject) => return on_item(Item::Unreadable { raw: b"", reject }),
-    };
-    match entry.message.unescape() {
-        Some(text) => on_item(Item::Record { text: &text, owner, entry_id: &entry.id }),
-        None => on_item(unreadable(b"", "the message has escapes that make no text")),
-    }
+/// The first key of an object, and what stands behind its colon.
+fn first_member(object: &[u8]) -> Option<(&[u8], &[u8])> {
+    let key = object.strip_prefix(b"{")?.trim_ascii_start().strip_prefix(b"\"")?;
+    let (key, behind) = key.split_at_checked(memchr::memchr(b'"', key)?)?;
+    let value = behind.strip_prefix(b"\"")?.trim_ascii_start().strip_prefix(b":")?;
+    Some((key, value.trim_ascii_start()))
 }
 
 #[cfg(test)]
@@ -324,7 +354,7 @@ mod tests {
         let mut seen = Vec::new();
         read(source, |item| {
             seen.push(match item {
-                Item::Record { text, owner, entry_id } => format!("{owner}{entry_id}{text}"),
+                Item::Record { text, owner, entry_id, .. } => format!("{owner}{entry_id}{text}"),
                 Item::Unreadable { raw, reject } => {
                     format!("{}: {}", reject.fault, String::from_utf8_lossy(raw))
                 }

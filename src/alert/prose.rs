@@ -18,15 +18,20 @@ pub fn incident_title(incident: &Incident) -> String {
     let calls = incident.calls_by_gravity();
     let call = calls.first().map_or("a call", |(call, _)| *call);
     let others = calls.len().saturating_sub(1) + usize::from(incident.calls.others > 0);
+    title(&incident.who.name, incident.outcome, call, others, &incident.region)
+}
+
+/// The title of what somebody did: one call, and how many others there were.
+pub fn title(who: &str, outcome: Outcome, call: &str, others: usize, region: &str) -> String {
     let and_others = if others > 0 { format!(" and {others} more") } else { String::new() };
-    let verb = match incident.outcome {
+    let verb = match outcome {
         Outcome::Success => "called",
         Outcome::Denied => "was denied",
         Outcome::Throttled => "was throttled calling",
         Outcome::Failed => "failed to call",
         Outcome::DryRun => "rehearsed",
     };
-    format!("{} {verb} {call}{and_others} in {}", incident.who.name, incident.region)
+    format!("{who} {verb} {call}{and_others} in {region}")
 }
 
 /// The end of an alert's title, which stays where there is no room for all of it: why an incident

@@ -149,6 +149,10 @@ impl<'a> Escaped<'a> {
     /// The text itself; a copy only where there is something to unescape.
     /// `None` where the escapes make no text, such as half of a surrogate pair.
     pub fn unescape(self) -> Option<Cow<'a, str>> {
+        let inside = self.inside();
+        if find(b'\\', inside).is_none() && !inside.iter().any(|byte| *byte < b' ') {
+            return std::str::from_utf8(inside).ok().map(Cow::Borrowed);
+        }
         if let Some(text) = self.unescape_plainly() {
             return Some(text.into());
         }

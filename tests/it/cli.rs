@@ -1,13 +1,9 @@
 //! The command line, as people use it.
 
 use std::fs;
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::samples::events;
 
@@ -26,12 +22,6 @@ fn stderr(output: &Output) -> String {
 
 fn lines(output: &Output) -> Vec<Value> {
     stdout(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn gzip(content: &str, path: &Path) {
-    let mut gzip = GzEncoder::new(fs::File::create(path).unwrap(), Compression::fast());
-    gzip.write_all(content.as_bytes()).unwrap();
-    gzip.finish().unwrap();
 }
 
 #[test]
@@ -113,68 +103,6 @@ fn a_policy_with_faults_is_refused_with_all_of_them() {
     assert!(told.contains(&format!("{path}:2:1: unknown key `sing_ins`; did you mean")), "{told}");
     let output = regionwatch(&["scan", "--approved-regions", "eu-west-1,*", "records/root.json"]);
     assert!(stderr(&output).contains("every region"), "{}", stderr(&output));
-}
-
-#[test]
-fn scan_reads_folders_of_gzipped_objects_in_the_order_of_their_paths() {
-    let folder = tempfile::tempdir().unwrap();
-    let day = folder.path().join("AWSLogs/2026/11/20");
-    fs::create_dir_all(&day).unwrap();
-    for (name, region) in [("b", "eu-west-2"), ("a", "eu-west-3"), ("c", "us-east-1")] {
-        let record = json!({"eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
-            "awsRegion": region, "eventID": name});
-        gzip(&json!({"Records": [record]}).to_string(), &day.join(format!("{name}.json.gz")));
-    }
-    let digests = folder.path().join("AWSLogs/CloudTrail-Digest");
-    fs::create_dir_all(&digests).unwrap();
-    gzip("{}", &digests.join("digest.json.gz"));
-    fs::write(folder.path().join("README.txt"), "not a record").unwrap();
-    let output = regionwatch(&["scan", "--decisions", folder.path().to_str().unwrap()]);
-    assert!(output.status.success());
-    let decided: Vec<String> = lines(&output)
-        .iter()
-        .map(|line| {
-            let (verdict, reason) = (&line["verdict"], &line["reason"]);
-            format!("{} {verdict} {reason} {}", line["event_id"], line["severity"])
-        })
-        .collect();
-    let expected = [
-        r#""a" "alert" "mutating-call" "high""#,
-        r#""b" "alert" "mutating-call" "high""#,
-        r#""c" "ignore" "approved-region" null"#,
-    ];
-    assert_eq!(decided, expected);
-    assert!(stderr(&output).contains("2 other files passed over"), "{}", stderr(&output));
-}
-
-#[test]
-fn scan_reports_damaged_files_and_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
-    let good = folder.path().join("good.json.gz");
-    gzip("{\"Records\":[]}", &good);
-    let mut bytes = fs::read(&good).unwrap();
-    bytes.pop();
-    fs::write(folder.path().join("bad.json.gz"), bytes).unwrap();
-    let root = events().join("records/root.json");
-    let arguments = ["scan", folder.path().to_str().unwrap(), root.to_str().unwrap()];
-    let output = regionwatch(&arguments);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("bad.json.gz: the gzip data ends after"));
-    assert!(stdout(&output).contains("2 files, 1 entry: 1 alert"), "{}", stdout(&output));
-}
-
-#[test]
-fn scan_reads_standard_input_and_reports_as_json() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_regionwatch"));
-    command.args(["scan", "--format", "json", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let records = fs::read(events().join("records/unreadable.ndjson")).unwrap();
-    child.stdin.take().unwrap().write_all(&records).unwrap();
-    let report = &lines(&child.wait_with_output().unwrap())[0];
-    assert_eq!(report["entries"], 6);
-    assert_eq!(report["rejected"], 3);
-    assert_eq!(report["ignored_by"], json!({"approved-region": 1, "read-only": 1}));
-    assert_eq!(report["incidents"][0]["region"], "ca-west-1");
 }
 
 #[test]

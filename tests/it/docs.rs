@@ -20,11 +20,11 @@ struct Fence {
     text: String,
 }
 
-const PAGES: [&str; 2] = ["docs/policy.md", "README.md"];
+const PAGES: [&str; 3] = ["docs/policy.md", "docs/scan.md", "README.md"];
 
 /// Pages with commands, and how many each has at least.
-const COMMANDS: [(&str, usize); 3] =
-    [("docs/policy.md", 7), ("README.md", 7), ("docs/engines.md", 3)];
+const COMMANDS: [(&str, usize); 4] =
+    [("docs/policy.md", 7), ("docs/scan.md", 2), ("README.md", 7), ("docs/engines.md", 3)];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()

@@ -253,7 +253,7 @@ const ODD: [&str; 12] = [
 ];
 
 /// A record that is odd in places.
-fn record(dice: &mut Dice) -> String {
+pub fn record(dice: &mut Dice) -> String {
     let mut members = Vec::new();
     for (key, values) in FIELDS {
         if dice.one_in(12) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use regionwatch::differences::{Change, Comparison, Difference, Differences, Judged, Kind};
 
 use crate::Done;
-use crate::input::{Folder, Input, PolicyArgs};
+use crate::input::{Folder, Input, Listed, PolicyArgs};
 use crate::output::{Format, plural, print};
 
 /// Arguments of `diff`.
@@ -31,7 +31,7 @@ pub struct Args {
 pub fn run(args: &Args) -> Result<Done, String> {
     let after = args.policy.load()?.policy;
     let before = PolicyArgs::of(args.against.clone()).load()?.policy;
-    let (inputs, faults) = Input::list(&args.paths, Folder::Records);
+    let Listed { inputs, faults, .. } = Input::list(&args.paths, Folder::Records);
     let mut comparison = Comparison::new(&before, &after);
     let unread = Input::read_records(&inputs, |record, owner| comparison.take(record, owner));
     let differences = comparison.finish();

@@ -12,7 +12,7 @@ use regionwatch::source::{self, Item};
 use serde::Serialize;
 
 use crate::changes::{Change, Changes};
-use crate::input::{Folder, Input, Loaded, PolicyArgs};
+use crate::input::{Folder, Input, Listed, Loaded, PolicyArgs};
 use crate::output::{Format, complain, print};
 use crate::{Done, now};
 
@@ -41,7 +41,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args) -> Result<Done, String> {
     let judge = Judge { args, loaded: args.policy.load()? };
-    let (inputs, mut faults) = Input::list(&args.records, Folder::Records);
+    let Listed { inputs, mut faults, .. } = Input::list(&args.records, Folder::Records);
     let mut explained = 0;
     for input in &inputs {
         match judge.explain_all(input, &mut explained) {
@@ -95,16 +95,16 @@ impl Judge<'_> {
         match (broken, read) {
             (Some(broken), _) => Err(broken),
             (None, Err(fault)) => Ok(Outcome::Unreadable(fault.to_string())),
-            (None, Ok(())) if records == 0 => Ok(Outcome::Empty),
-            (None, Ok(())) => Ok(Outcome::Done),
+            (None, Ok(_)) if records == 0 => Ok(Outcome::Empty),
+            (None, Ok(_)) => Ok(Outcome::Done),
         }
     }
 
     fn is_wanted(&self, item: &Item<'_>) -> bool {
         let Some(wanted) = &self.args.event_id else { return true };
         match item {
-            Item::Record { text, .. } => {
-                Record::parse(text).is_ok_and(|r| r.event_id.as_deref() == Some(wanted))
+            Item::Record { record, .. } => {
+                record.as_ref().is_ok_and(|r| r.event_id.as_deref() == Some(wanted))
             }
             Item::Unreadable { .. } => false,
         }
@@ -113,10 +113,10 @@ impl Judge<'_> {
     fn explain(&self, item: &Item<'_>, place: String, follows: bool) -> Result<(), String> {
         let mut explained = match item {
             Item::Unreadable { reject, .. } => Explained::unreadable(reject.fault),
-            Item::Record { text, owner, .. } => match Record::parse(text) {
+            Item::Record { record, owner, .. } => match record {
                 Ok(record) => {
                     let owner = if owner.is_empty() { self.args.owner.as_str() } else { owner };
-                    self.explain_record(&record, owner)
+                    self.explain_record(record, owner)
                 }
                 Err(error) => Explained::unreadable(error.what()),
             },

@@ -1,6 +1,6 @@
 //! What the commands read: policies, and files by path.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -128,20 +128,19 @@ const ENDINGS: &[&str] = &[".json", ".json.gz", ".ndjson", ".ndjson.gz", ".jsonl
 
 impl Input {
     /// The inputs behind the arguments, in their order; inside a folder sorted by path.
-    /// What cannot be listed is said on stderr, and counted in the second value.
-    pub fn list(arguments: &[PathBuf], taken: Folder) -> (Vec<Input>, usize) {
-        let mut inputs = Vec::new();
-        let mut faults = 0;
+    /// What cannot be listed is said on stderr, and counted.
+    pub fn list(arguments: &[PathBuf], taken: Folder) -> Listed {
+        let mut listed = Listed::default();
         for argument in arguments {
             if argument == Path::new("-") {
-                inputs.push(Input::Stdin);
+                listed.inputs.push(Input::Stdin);
             } else if argument.is_dir() {
-                faults += list_folder(argument, taken, &mut inputs);
+                listed.folder(argument, taken);
             } else {
-                inputs.push(Input::File(argument.clone()));
+                listed.inputs.push(Input::File(argument.clone()));
             }
         }
-        (inputs, faults)
+        listed
     }
 
     /// What to call it.
@@ -158,7 +157,7 @@ impl Input {
             .open()
             .map_err(|fault| fault.to_string())
             .and_then(|opened| source::read(opened, on_item).map_err(|fault| fault.to_string()));
-        read.map_err(|fault| format!("{}: {fault}", self.name()))
+        read.map(drop).map_err(|fault| format!("{}: {fault}", self.name()))
     }
 
     /// Hands over every record of several inputs. What cannot be read is said on stderr, and
@@ -167,9 +166,7 @@ impl Input {
         let mut faults = 0;
         for input in inputs {
             let read = input.read(|item| {
-                if let Item::Record { text, owner, .. } = item
-                    && let Ok(record) = Record::parse(text)
-                {
+                if let Item::Record { record: Ok(record), owner, .. } = item {
                     on_record(&record, owner);
                 }
             });
@@ -179,6 +176,14 @@ impl Input {
             }
         }
         faults
+    }
+
+    /// How many bytes there are to read, where that is known.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Input::Stdin => None,
+            Input::File(path) => Some(path.metadata().ok().filter(Metadata::is_file)?.len()),
+        }
     }
 
     /// Opens it.
@@ -195,40 +200,66 @@ pub fn name(path: &Path) -> String {
     clean(&path.display().to_string(), usize::MAX)
 }
 
-fn list_folder(folder: &Path, taken: Folder, inputs: &mut Vec<Input>) -> usize {
-    let (mut faults, mut found, mut others) = (0, 0, 0);
-    for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
-        match entry {
-            Ok(entry) if !entry.file_type().is_file() => {}
-            Ok(entry) if taken.takes(entry.path()) => {
-                found += 1;
-                inputs.push(Input::File(entry.into_path()));
-            }
-            Ok(_) => others += 1,
-            Err(fault) => {
-                faults += 1;
-                complain(&fault.to_string());
+/// What is behind the arguments.
+#[derive(Default)]
+pub struct Listed {
+    /// What is read.
+    pub inputs: Vec<Input>,
+    /// What could not be listed; it was said on stderr.
+    pub faults: usize,
+    /// CloudTrail's digests, which are not read.
+    pub digests: u64,
+}
+
+impl Listed {
+    fn folder(&mut self, folder: &Path, taken: Folder) {
+        let (mut found, mut others) = (0, 0);
+        for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
+            match entry {
+                Ok(entry) if !entry.file_type().is_file() => {}
+                Ok(entry) if taken == Folder::Records && is_digest(entry.path()) => {
+                    self.digests += 1;
+                }
+                Ok(entry) if taken.takes(entry.path()) => {
+                    found += 1;
+                    self.inputs.push(Input::File(entry.into_path()));
+                }
+                Ok(_) => others += 1,
+                Err(fault) => {
+                    self.faults += 1;
+                    complain(&fault.to_string());
+                }
             }
         }
+        if found == 0 {
+            complain(&format!("{}: no files{}", name(folder), taken.in_words()));
+            self.faults += 1;
+        } else if others > 0 {
+            complain(&format!("{}: {others} other files passed over", name(folder)));
+        }
     }
-    if found == 0 {
-        complain(&format!("{}: no files{}", name(folder), taken.in_words()));
-        faults += 1;
-    } else if others > 0 {
-        complain(&format!("{}: {others} other files passed over", name(folder)));
-    }
-    faults
+}
+
+/// CloudTrail keeps digests of its files in a folder beside them (CloudTrail guide, "CloudTrail
+/// digest file structure"); they hold no records.
+fn is_digest(path: &Path) -> bool {
+    let mut parts = path.components().map(|part| part.as_os_str().to_string_lossy());
+    parts.any(|part| part == "CloudTrail-Digest" || part.contains("_CloudTrail-Digest_"))
+}
+
+/// How an export of CloudWatch Logs names its files: `000000.gz` (CloudWatch Logs guide, "Exporting
+/// log data to Amazon S3").
+fn is_exported(name: &str) -> bool {
+    let number = name.strip_suffix(".gz").unwrap_or(name);
+    number.len() >= 6 && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 impl Folder {
-    /// CloudTrail keeps digests of its files in a folder beside them (CloudTrail guide, "CloudTrail
-    /// digest file structure"); they hold no records.
     fn takes(self, path: &Path) -> bool {
         let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
         match self {
             Folder::Records => {
-                ENDINGS.iter().any(|ending| name.ends_with(ending))
-                    && !path.components().any(|part| part.as_os_str() == "CloudTrail-Digest")
+                is_exported(&name) || ENDINGS.iter().any(|ending| name.ends_with(ending))
             }
             Folder::Undelivered => !name.starts_with('.') && !name.ends_with(".journal"),
         }
@@ -236,7 +267,7 @@ impl Folder {
 
     fn in_words(self) -> String {
         match self {
-            Folder::Records => format!(" that end in {}", ENDINGS.join(", ")),
+            Folder::Records => format!(" that end in {} or are 000000.gz", ENDINGS.join(", ")),
             Folder::Undelivered => String::new(),
         }
     }

@@ -56,6 +56,8 @@ enum Done {
     Found,
     /// Some of the input was bad; it was said on stderr, and the rest was done.
     BadInput,
+    /// Somebody broke it off; what was done until then was said.
+    Interrupted,
 }
 
 impl Done {
@@ -84,6 +86,8 @@ fn main() -> ExitCode {
         Ok(Done::Fine) => ExitCode::SUCCESS,
         Ok(Done::Found) => ExitCode::from(1),
         Ok(Done::BadInput) => ExitCode::from(2),
+        // As the signal would end it.
+        Ok(Done::Interrupted) => ExitCode::from(128 + 2),
         Err(fault) => {
             output::complain(&fault);
             ExitCode::from(2)

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::future::{Future, ready};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use clap::ValueEnum;
 use indicatif::ProgressBar;
@@ -11,6 +11,7 @@ use regionwatch::alert::Message;
 use regionwatch::alert::text::clean;
 use regionwatch::metrics::Summary;
 use regionwatch::publish::{Publish, PublishError};
+use serde::Serialize;
 
 /// How results are printed.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,11 +31,23 @@ pub fn complain(what: &str) {
 /// Prints to stdout. A reader that went away, such as `head`, has seen enough: the command ends as
 /// the signal for that would end it, so that nobody takes the rest for judged.
 pub fn print(text: &str) -> Result<(), String> {
-    match writeln!(io::stdout().lock(), "{text}") {
+    printed(writeln!(io::stdout().lock(), "{text}"))
+}
+
+fn printed(written: io::Result<()>) -> Result<(), String> {
+    match written {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(128 + 13),
         Err(error) => Err(format!("stdout: {error}")),
     }
+}
+
+/// Prints JSON to stdout as it is made, on one line.
+pub fn print_json(value: &impl Serialize) -> Result<(), String> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let written = serde_json::to_writer(&mut out, value).map_err(io::Error::from);
+    let written = written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    printed(written)
 }
 
 /// What is not a result itself: beside results for people on stdout, else on stderr.

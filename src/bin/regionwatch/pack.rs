@@ -14,7 +14,7 @@ use regionwatch::source::{self, Item};
 use serde_json::json;
 
 use crate::Done;
-use crate::input::{Folder, Input};
+use crate::input::{Folder, Input, Listed};
 use crate::output::print;
 
 /// Arguments of `pack`.
@@ -107,7 +107,7 @@ fn control_message() -> String {
 }
 
 fn data_message(args: &Args, records: &[PathBuf]) -> Result<String, String> {
-    let (inputs, faults) = Input::list(records, Folder::Records);
+    let Listed { inputs, faults, .. } = Input::list(records, Folder::Records);
     if faults > 0 {
         return Err("nothing was packed".to_owned());
     }
@@ -144,8 +144,8 @@ struct Entries {
 impl Entries {
     fn take(&mut self, item: Item<'_>) {
         match item {
-            Item::Record { text, .. } => {
-                if let Ok(record) = Record::parse(text) {
+            Item::Record { text, record, .. } => {
+                if let Ok(record) = record {
                     self.note(&record);
                 }
                 self.push(&without_space(text));

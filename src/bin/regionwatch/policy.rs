@@ -137,9 +137,9 @@ fn judge_file(
         records += 1;
         let which = format!(" (record {records} of the file)");
         match item {
-            Item::Record { text, owner, .. } => {
-                let record = Record::parse(text).map(|record| policy.judge(&record, owner));
-                judge(&record.unwrap_or(Verdict::Reject), &which);
+            Item::Record { record, owner, .. } => {
+                let verdict = record.map(|record| policy.judge(&record, owner));
+                judge(&verdict.unwrap_or(Verdict::Reject), &which);
             }
             Item::Unreadable { .. } => judge(&Verdict::Reject, &which),
         }

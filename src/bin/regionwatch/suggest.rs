@@ -6,12 +6,11 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use regionwatch::envelope::Reject;
 use regionwatch::policy::{DEFAULT_NAME, Policy, PolicyFaults};
-use regionwatch::record::Record;
 use regionwatch::source::Item;
 use regionwatch::suggest::Seen;
 use regionwatch::triage::{Triage, Triaged};
 
-use crate::input::{Folder, Input};
+use crate::input::{Folder, Input, Listed};
 use crate::output::{plural, print};
 use crate::{Done, now};
 
@@ -31,7 +30,7 @@ pub fn run(args: &Args) -> Result<Done, String> {
     if args.paths.iter().any(|path| path == Path::new("-")) {
         return Err("suggest reads history twice: name files or folders".to_owned());
     }
-    let (inputs, faults) = Input::list(&args.paths, Folder::Records);
+    let Listed { inputs, faults, .. } = Input::list(&args.paths, Folder::Records);
     let mut seen = in_words(Seen::new())?;
     let unread = Input::read_records(&inputs, |record, owner| seen.take(record, owner));
     let until = now().checked_add(EXEMPT_FOR).unwrap_or(Timestamp::MAX);
@@ -48,7 +47,7 @@ fn tried(policy: &Policy, inputs: &[Input]) -> Triaged {
     let mut triage = Triage::new(policy);
     for input in inputs {
         let read = input.read(|item| match item {
-            Item::Record { text, owner, entry_id } => match Record::parse(text) {
+            Item::Record { record, owner, entry_id, .. } => match record {
                 Ok(record) => drop(triage.take_record(&record, owner, entry_id)),
                 Err(error) => {
                     triage.reject(&Reject { entry_id: entry_id.to_owned(), fault: error.what() });

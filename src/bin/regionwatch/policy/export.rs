@@ -10,7 +10,7 @@ use regionwatch::export::scp::Reads;
 use regionwatch::export::{self, Export};
 use regionwatch::policy::{Policy, Reason, Verdict};
 
-use crate::input::{Folder, Input, PolicyArgs};
+use crate::input::{Folder, Input, Listed, PolicyArgs};
 use crate::output::{complain, print};
 use crate::{Done, now};
 
@@ -81,7 +81,7 @@ pub fn scp(args: &ScpArgs) -> Result<Done, String> {
 /// What only looks, outside of the approved regions.
 fn reads(policy: &Policy, paths: &[PathBuf]) -> (Reads, usize) {
     let mut reads = Reads::new();
-    let (inputs, faults) = Input::list(paths, Folder::Records);
+    let Listed { inputs, faults, .. } = Input::list(paths, Folder::Records);
     let unread = Input::read_records(&inputs, |record, owner| {
         if policy.judge(record, owner) == Verdict::Ignore(Reason::ReadOnly) {
             reads.insert((record.service().into_owned(), record.name().to_owned()));

@@ -14,7 +14,7 @@ use regionwatch::aws::sqs::{Message, Unseen};
 #[cfg(feature = "aws")]
 use regionwatch::aws::{S3Objects, SqsMessages};
 
-use crate::input::{Folder, Input};
+use crate::input::{Folder, Input, Listed};
 #[cfg(feature = "aws")]
 use crate::output::plural;
 
@@ -75,7 +75,7 @@ pub enum Handle {
 impl Place {
     /// Files, folders of them, and standard input.
     pub fn files(paths: &[PathBuf]) -> Self {
-        let (inputs, faults) = Input::list(paths, Folder::Undelivered);
+        let Listed { inputs, faults, .. } = Input::list(paths, Folder::Undelivered);
         let known = inputs.len() as u64;
         Place::Files { inputs: inputs.into(), known, faults: faults as u64 }
     }
