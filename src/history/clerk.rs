@@ -11,7 +11,7 @@ use crate::source::Item;
 
 use super::counts::Cell;
 use super::decision::Decision;
-use super::marks::mark_of;
+use super::marks::{Mark, mark_of};
 use super::sheet::{Alerting, Exempted, Fate, Line, Sheet};
 
 /// Which records are wanted. Others are counted and not judged; what is unreadable, and what tells no
@@ -83,7 +83,7 @@ impl<'p> Clerk<'p> {
             Decision::of(record, &verdict).write_to(&mut self.sheet.decisions);
         }
         let line = Line {
-            mark: record.event_id.as_deref().map(mark_of),
+            mark: mark(record, &verdict),
             cell: access.map(|_| self.cell(record, owner)),
             time,
             access: access.unwrap_or(Access::ReadOnly),
@@ -164,4 +164,14 @@ impl Wanted {
         });
         is_in_time && is_of_account()
     }
+}
+
+/// By what a record is known when it comes again; nobody can tell of an unreadable one.
+fn mark(record: &Record<'_>, verdict: &Verdict) -> Option<Mark> {
+    let alerts = match verdict {
+        Verdict::Alert(..) => true,
+        Verdict::Ignore(_) => false,
+        Verdict::Reject => return None,
+    };
+    Some(mark_of(record.event_id.as_deref()?, alerts))
 }

@@ -34,7 +34,7 @@ fn suggested(history: &str) -> String {
     let said = |count: &Value, one: &str| {
         format!("{count} {one}{}", if count == &json!(1) { "" } else { "s" })
     };
-    let incidents = said(&json!(report["incidents"].as_array().unwrap().len()), "incident");
+    let incidents = said(&report["incidents"], "incident");
     let expected = format!(
         "# With it, the same history has {} in {incidents}, and {}.",
         said(&report["alerts"], "alert"),
