@@ -150,10 +150,10 @@ struct Kinesis<'p> {
     sequence_number: Option<&'p RawValue>,
 }
 
-/// The batches of a stream's records; `None` where the first record is none.
+/// The batches of a stream's records; `None` where none is one.
 fn of_stream(records: Vec<&RawValue>) -> Option<(Stream, Vec<Parcel<'_>>)> {
-    let first: Record<'_> = serde_json::from_str(records.first()?.get()).ok()?;
-    first.kinesis?;
+    let mut known = records.iter().filter_map(|record| serde_json::from_str(record.get()).ok());
+    let first = known.find(|record: &Record<'_>| record.kinesis.is_some())?;
     let arn = string(first.event_source_arn).unwrap_or_default().into_owned();
     let account = arn.split(':').nth(4).unwrap_or_default().to_owned();
     let id = string(first.event_id).unwrap_or_default();

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::alert::{Incident, IncidentKey, Rejects};
+use crate::alert::incident::{IncidentKey, delivery_of};
+use crate::alert::{Incident, Rejects};
 use crate::envelope::{Batch, RawEntry, Reject};
 use crate::policy::{Policy, Reason, Severity, Verdict};
 use crate::record::Record;
@@ -26,10 +27,15 @@ pub struct Triage<'p> {
     ignored: BTreeMap<Reason, u64>,
     rejects: Rejects,
     incidents: Vec<Incident>,
-    by_key: HashMap<IncidentKey, usize>,
-    /// `eventID`s of alerting records.
-    told: HashSet<Box<str>>,
+    /// By their ids, which are short whatever the records say.
+    by_id: HashMap<String, usize>,
+    /// What alerting records are known by when they come again.
+    told: HashSet<String>,
 }
+
+/// Incidents that are told apart in a payload. Each takes some kilobytes, and a small payload could
+/// name a hundred thousand; beyond some tens, people read a digest anyway.
+pub const MOST_INCIDENTS: usize = 2000;
 
 /// A payload that was judged. `entries` = all of `alerted` + all of `ignored` + `rejects.count`.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -59,7 +65,7 @@ impl<'p> Triage<'p> {
             ignored: BTreeMap::new(),
             rejects: Rejects::default(),
             incidents: Vec::new(),
-            by_key: HashMap::new(),
+            by_id: HashMap::new(),
             told: HashSet::new(),
         }
     }
@@ -142,8 +148,8 @@ impl<'p> Triage<'p> {
 
     fn alert(&mut self, record: &Record<'_>, batch: &Batch, reason: Reason, severity: Severity) {
         // CloudTrail may deliver a record twice (CloudTrail guide, "Event delivery").
-        let repeated = record.event_id.as_deref().is_some_and(|id| !self.told.insert(id.into()));
-        if repeated {
+        let delivery = delivery_of(record, &batch.owner, severity);
+        if delivery.is_some_and(|delivery| !self.told.insert(delivery)) {
             return self.ignore(Reason::Duplicate);
         }
         self.entries += 1;
@@ -152,8 +158,13 @@ impl<'p> Triage<'p> {
             Reason::Watched(_) => self.policy.watches_on(record, &batch.owner),
             _ => Vec::new(),
         };
-        let key = IncidentKey::of(record, &batch.owner);
-        let known = self.by_key.get(&key).and_then(|at| self.incidents.get_mut(*at));
+        let mut key = IncidentKey::of(record, &batch.owner);
+        let mut id = key.id();
+        if self.incidents.len() >= MOST_INCIDENTS && !self.by_id.contains_key(&id) {
+            key = IncidentKey::of_rest(record);
+            id = key.id();
+        }
+        let known = self.by_id.get(&id).and_then(|at| self.incidents.get_mut(*at));
         match known {
             Some(incident) => {
                 incident.turn_to(self.batch, severity);
@@ -161,7 +172,7 @@ impl<'p> Triage<'p> {
                 incident.add_watches(&watches);
             }
             None => {
-                self.by_key.insert(key.clone(), self.incidents.len());
+                self.by_id.insert(id, self.incidents.len());
                 let mut incident = Incident::in_batch(self.batch, key, record, reason, severity);
                 incident.add_watches(&watches);
                 incident.log_group.clone_from(&batch.log_group);

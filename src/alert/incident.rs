@@ -166,6 +166,8 @@ pub struct IncidentKey {
     region: String,
     principal: String,
     outcome: Outcome,
+    /// Of no principal, but of all for whom there was no room.
+    rest: bool,
 }
 
 impl IncidentKey {
@@ -176,14 +178,32 @@ impl IncidentKey {
             region: record.region().into_owned(),
             principal: Principal::of(&record.user_identity).key().into_owned(),
             outcome: record.outcome(),
+            rest: false,
         }
+    }
+
+    /// The key of an alerting record where there is no room for another incident: records of all
+    /// principals, regions and accounts share it, by their outcome.
+    pub fn of_rest(record: &Record<'_>) -> Self {
+        let outcome = record.outcome();
+        let (account, region) = (String::new(), "several regions".to_owned());
+        IncidentKey { account, region, principal: "the rest".to_owned(), outcome, rest: true }
     }
 
     /// The incident's id. SHA-256, since somebody who could make two keys collide could hide one
     /// incident behind another.
-    fn id(&self) -> String {
+    pub fn id(&self) -> String {
         id_of(&[&self.account, &self.region, &self.principal, self.outcome.as_str()])
     }
+}
+
+/// What tells an alerting record from any other, and not from itself where CloudTrail delivers it
+/// twice; `None` without an `eventID`. That alone is no proof: whoever forges a record could take
+/// the id of another, and hide that.
+pub fn delivery_of(record: &Record<'_>, batch_owner: &str, severity: Severity) -> Option<String> {
+    let id = record.event_id.as_deref()?;
+    let incident = IncidentKey::of(record, batch_owner).id();
+    Some(id_of(&[id, &incident, &record.service(), record.name(), severity.as_str()]))
 }
 
 /// 128 bits over some words, in hexadecimal.
@@ -225,7 +245,7 @@ impl Incident {
             calls: Counts::default(),
             ranks: BTreeMap::new(),
             error_codes: Counts::default(),
-            who: Who::of(record),
+            who: if key.rest { Who::rest() } else { Who::of(record) },
             first: None,
             last: None,
             source_ips: Few::default(),
@@ -350,6 +370,20 @@ impl Who {
             arn: principal.arn().map(|arn| clean(arn, LONGEST_NAME)),
             // What was cut or cleaned would match nobody, or somebody else.
             pattern: pattern.filter(|p| clean(p, LONGEST_NAME) == **p).map(str::to_owned),
+            sessions: Few::default(),
+            access_keys: Few::default(),
+            mfa: None,
+            console: false,
+        }
+    }
+
+    /// Of more principals than are told apart.
+    fn rest() -> Self {
+        Who {
+            kind: "unknown".to_owned(),
+            name: "more principals than are told apart".to_owned(),
+            arn: None,
+            pattern: None,
             sessions: Few::default(),
             access_keys: Few::default(),
             mfa: None,

@@ -35,6 +35,10 @@ pub struct Place {
     pub part: String,
 }
 
+/// A record of a stream may inflate to so many bytes. Packed it has at most 1 MiB (Kinesis guide,
+/// "Quotas and limits"), and records of CloudTrail are packed 7 to 1, or 20 to 1 where they are alike.
+const LARGEST_OF_STREAM: u64 = 64 * 1024 * 1024;
+
 /// Batches that cannot be read, by their number.
 type Damage = BTreeMap<usize, EnvelopeError>;
 
@@ -55,6 +59,7 @@ impl Reading {
                 // What was judged of a batch before its damage showed must not count: without such,
                 // all is read once more.
                 damage.insert(number, error);
+                drop(reading);
                 Ok(Reading::pass(delivery, policy, seen, max_inflated, &mut damage))
             }
         }
@@ -84,7 +89,10 @@ impl Reading {
                 triage.reject(&reject(parcel, error));
                 continue;
             }
-            match parcel.entries(max_inflated, |batch, entry| triage.take(batch, entry)) {
+            // All records of a stream share what a batch may be, and none has much of it alone.
+            let left = max_inflated.saturating_sub(inflated_bytes);
+            let most = if stream.is_some() { left.min(LARGEST_OF_STREAM) } else { left };
+            match parcel.entries(most, |batch, entry| triage.take(batch, entry)) {
                 Ok(batch) => {
                     control &= batch.control;
                     inflated_bytes += batch.inflated_bytes;

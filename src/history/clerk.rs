@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use crate::alert::incident::delivery_of;
 use crate::envelope::Reject;
 use crate::policy::{Policy, Reason, Verdict};
 use crate::record::{Access, Principal, Record};
@@ -83,7 +84,7 @@ impl<'p> Clerk<'p> {
             Decision::of(record, &verdict).write_to(&mut self.sheet.decisions);
         }
         let line = Line {
-            mark: mark(record, &verdict),
+            mark: mark(record, owner, &verdict),
             cell: access.map(|_| self.cell(record, owner)),
             time,
             access: access.unwrap_or(Access::ReadOnly),
@@ -167,11 +168,12 @@ impl Wanted {
 }
 
 /// By what a record is known when it comes again; nobody can tell of an unreadable one.
-fn mark(record: &Record<'_>, verdict: &Verdict) -> Option<Mark> {
-    let alerts = match verdict {
-        Verdict::Alert(..) => true,
-        Verdict::Ignore(_) => false,
-        Verdict::Reject => return None,
-    };
-    Some(mark_of(record.event_id.as_deref()?, alerts))
+fn mark(record: &Record<'_>, owner: &str, verdict: &Verdict) -> Option<Mark> {
+    match verdict {
+        Verdict::Alert(_, severity) => {
+            delivery_of(record, owner, *severity).map(|delivery| mark_of(&delivery))
+        }
+        Verdict::Ignore(_) => record.event_id.as_deref().map(mark_of),
+        Verdict::Reject => None,
+    }
 }

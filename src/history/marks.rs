@@ -21,15 +21,12 @@ impl Marks {
     }
 }
 
-/// The mark of an id. One that alerts has another: no alert is hidden by what was ignored before.
-pub fn mark_of(id: &str, alerts: bool) -> Mark {
-    // In a UUID of CloudTrail this bit of its version is not set.
-    const ALERTS: Mark = 1 << 79;
-    let mark = uuid(id.as_bytes()).unwrap_or_else(|| {
+/// The mark of an id.
+pub fn mark_of(id: &str) -> Mark {
+    uuid(id.as_bytes()).unwrap_or_else(|| {
         let hash = Sha256::digest(id);
         hash.iter().take(16).fold(0, |mark, byte| mark << 8 | Mark::from(*byte))
-    });
-    if alerts { mark ^ ALERTS } else { mark }
+    })
 }
 
 /// The number that a UUID is, as CloudTrail writes it: in lower case, with hyphens.
@@ -60,7 +57,7 @@ mod tests {
     #[test]
     fn a_uuid_is_its_own_mark_and_no_other_text_shares_it() {
         let uuid = "46a75ef4-9067-4f8f-8e6d-7d2c32494f7a";
-        assert_eq!(mark_of(uuid, false), 0x46a7_5ef4_9067_4f8f_8e6d_7d2c_3249_4f7a);
+        assert_eq!(mark_of(uuid), 0x46a7_5ef4_9067_4f8f_8e6d_7d2c_3249_4f7a);
         let others = [
             uuid.to_uppercase(),
             uuid.replace('-', ""),
@@ -70,10 +67,8 @@ mod tests {
             "event-1".to_owned(),
         ];
         let mut marks = Marks::default();
-        for alerts in [false, true] {
-            assert!(marks.set(mark_of(uuid, alerts)));
-            assert!(others.iter().all(|other| marks.set(mark_of(other, alerts))));
-            assert!(!marks.set(mark_of(uuid, alerts)));
-        }
+        assert!(marks.set(mark_of(uuid)));
+        assert!(others.iter().all(|other| marks.set(mark_of(other))));
+        assert!(!marks.set(mark_of(uuid)));
     }
 }

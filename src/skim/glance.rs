@@ -19,8 +19,9 @@ pub(super) struct Glance<'m> {
     category: Option<&'m [u8]>,
     read_only: Option<bool>,
     identity: Option<Walk<'m>>,
-    /// Behind the key of the first field of [`Fields::CALL`], and what was seen before.
+    /// The first field of [`Fields::CALL`]: behind its key, and what was seen before.
     call_start: Option<(Walk<'m>, Fields)>,
+    begins_with_source: bool,
     call: &'m [u8],
 }
 
@@ -77,11 +78,10 @@ impl<'m> Glance<'m> {
         self.call_start.is_none() && key == b"eventSource"
     }
 
-    /// The text from the value of the first field of [`Fields::CALL`] to that of the last, where all
-    /// were read, and none that anybody reads besides. Two keys stand in it, so that it tells which
-    /// is the first.
+    /// The text from the value of `eventSource` to that of the last field of [`Fields::CALL`], where it
+    /// is the first of them, all were read, and none that anybody reads besides.
     pub(super) fn call(&self) -> Option<&'m [u8]> {
-        let (_, before) = self.call_start?;
+        let (_, before) = self.call_start.filter(|_| self.begins_with_source)?;
         (self.seen == before.and(Fields::CALL)).then_some(self.call)
     }
 
@@ -126,6 +126,7 @@ impl<'m> Glance<'m> {
     }
 
     fn read_call(&mut self, field: Fields, walk: &mut Walk<'m>) -> Result<Fields, Odd> {
+        self.begins_with_source |= self.call_start.is_none() && field == Fields::SOURCE;
         let (start, _) = *self.call_start.get_or_insert((*walk, self.seen));
         let text = walk.text()?;
         match field {

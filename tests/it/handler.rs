@@ -318,6 +318,30 @@ fn a_record_delivered_twice_is_told_once() {
 }
 
 #[test]
+fn nobody_hides_a_call_behind_another_with_its_id() {
+    let first = json!({"eventID": "z", "eventSource": "ec2.amazonaws.com", "eventName": "RunInstances",
+        "awsRegion": "eu-west-3", "errorCode": "AccessDenied", "recipientAccountId": "111122223333",
+        "userIdentity": {"type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/mateo"}});
+    let changed = |key: &str, value: Value| {
+        let mut record = first.clone();
+        record[key] = value;
+        record.to_string()
+    };
+    for second in [
+        changed("eventName", json!("TerminateInstances")),
+        changed("eventSource", json!("lightsail.amazonaws.com")),
+        changed("awsRegion", json!("eu-west-1")),
+        changed("errorCode", Value::Null),
+        changed("recipientAccountId", json!("444455556666")),
+        changed("userIdentity", json!({"type": "Root", "arn": "arn:aws:iam::111122223333:root"})),
+    ] {
+        let payload = pack(&[first.to_string(), second.clone()]);
+        let (summary, _) = handle(&payload, &ledger(), &Outbox::open());
+        assert_eq!((summary.alerts, summary.ignored), (2, 0), "{second}");
+    }
+}
+
+#[test]
 fn the_canonical_line_keeps_its_identities() {
     let (summary, _) = handle(&payload("unreadable"), &ledger(), &Outbox::open());
     let line: Value =

@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use regionwatch::envelope::{Envelope, EnvelopeError, LARGEST_ENTRY, read_batch};
 use regionwatch::inflate::{Inflate, InflateError};
 use regionwatch::policy::{Policy, Reason};
-use regionwatch::triage::{Triage, Triaged};
+use regionwatch::triage::{MOST_INCIDENTS, Triage, Triaged};
 use serde_json::{Value, json};
 
 use crate::handler::pack;
@@ -80,6 +80,42 @@ fn memory_does_not_grow_with_the_batch() {
         assert_eq!(ignored.get(&Reason::ApprovedRegion), Some(&(entries as u64)));
         assert!(memory < CONSTANT, "{memory} bytes for {entries} entries");
     }
+}
+
+#[test]
+fn neither_long_ids_nor_many_principals_take_memory_without_bound() {
+    let launch = |id: &str, user: &str| {
+        json!({"eventSource": "ec2.amazonaws.com", "eventName": "RunInstances", "awsRegion": "eu-west-3",
+            "userIdentity": {"type": "IAMUser", "arn": format!("arn:aws:iam::111122223333:user/{user}")},
+            "eventID": id})
+        .to_string()
+    };
+    let batch = |records: &mut dyn Iterator<Item = String>| {
+        packed(|out| {
+            out.write_all(HEADER.as_bytes()).unwrap();
+            for (number, record) in records.enumerate() {
+                out.write_all(if number == 0 { b"" } else { b"," }).unwrap();
+                out.write_all(entry(&record).as_bytes()).unwrap();
+            }
+            out.write_all(b"]}").unwrap();
+        })
+    };
+    let long = "x".repeat(900_000);
+    let ids = batch(&mut (0..60).map(|n| launch(&format!("{long}{n}"), "mateo")));
+    let users = batch(&mut (0..60).map(|n| launch(&n.to_string(), &format!("{long}{n}"))));
+    for payload in [ids, users] {
+        let (outcome, memory) = triaged(&payload);
+        assert_eq!(outcome.unwrap().alerts(), 60);
+        // A window has room for one, which is then unescaped and read.
+        assert!(memory < 8 * CONSTANT, "{memory} bytes");
+    }
+    let many = batch(&mut (0..20_000).map(|n| launch(&n.to_string(), &n.to_string())));
+    let (outcome, memory) = triaged(&many);
+    let triaged = outcome.unwrap();
+    assert_eq!(triaged.alerts(), 20_000);
+    assert_eq!(triaged.incidents.iter().map(|incident| incident.count).sum::<u64>(), 20_000);
+    assert_eq!(triaged.incidents.len(), MOST_INCIDENTS + 1);
+    assert!(memory < 32 * CONSTANT, "{memory} bytes");
 }
 
 #[test]

@@ -144,6 +144,33 @@ fn a_record_that_nobody_can_read_is_told_and_stops_nothing() {
 }
 
 #[test]
+fn a_first_record_that_is_none_hides_no_other() {
+    let good = stream(&[of(1, &["mateo"])]);
+    let good = serde_json::from_slice::<Value>(&good).unwrap()["Records"][0].clone();
+    for first in [json!(5), json!({"kinesis": null}), json!({"Sns": {}}), Value::Null] {
+        let payload = json!({"Records": [first, good]}).to_string().into_bytes();
+        let outbox = Outbox::open();
+        let (summary, outcome) = summed(&payload, &ledger(), &outbox);
+        outcome.unwrap();
+        assert_eq!((summary.alerts, summary.rejected), (1, 1), "{first}");
+    }
+}
+
+#[test]
+fn a_bomb_is_told_and_takes_nothing_from_the_others() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for _ in 0..65 {
+        std::io::Write::write_all(&mut gzip, &[b' '; 1024 * 1024]).unwrap();
+    }
+    let bomb = STANDARD.encode(gzip.finish().unwrap());
+    let outbox = Outbox::open();
+    let payload = stream(&[(0, bomb.clone()), of(1, &["mateo"]), (2, bomb), of(3, &["nikki"])]);
+    let (summary, outcome) = summed(&payload, &ledger(), &outbox);
+    outcome.unwrap();
+    assert_eq!((summary.alerts, summary.rejected), (2, 2));
+}
+
+#[test]
 fn records_that_are_all_damaged_are_one_message_and_each_is_counted() {
     let records: Vec<_> = (0..30).map(|number| (number, format!("*{number}"))).collect();
     let (outbox, ledger) = (Outbox::open(), ledger());

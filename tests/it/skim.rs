@@ -533,6 +533,17 @@ fn alike() -> impl Strategy<Value = String> {
         r#""StopLogging""#,
         "null",
     ]);
+    // Behind other keys the same text is another call.
+    let keys = proptest::sample::select(vec![
+        ["eventSource", "eventName", "awsRegion"],
+        ["eventSource", "eventName", "awsRegion"],
+        ["eventSource", "awsRegion", "eventName"],
+        ["eventName", "eventSource", "awsRegion"],
+        ["awsRegion", "eventSource", "eventName"],
+        ["eventSource", "eventSource", "awsRegion"],
+        ["eventSource", "eventSource", "eventName"],
+        ["eventSource", "eventName", "eventName"],
+    ]);
     let region = field(&[
         r#""us-east-1""#,
         r#""us-west-2""#,
@@ -550,10 +561,10 @@ fn alike() -> impl Strategy<Value = String> {
         "}",
         "",
     ]);
-    (version, identity, source, between, name, region, end).prop_map(
-        |(version, identity, source, between, name, region, end)| {
+    (version, identity, keys, source, between, name, region, end).prop_map(
+        |(version, identity, [first, second, third], source, between, name, region, end)| {
             format!(
-                r#"{{{version}{identity}"eventSource":{source},{between}"eventName":{name},"awsRegion":{region}{end}"#
+                r#"{{{version}{identity}"{first}":{source},{between}"{second}":{name},"{third}":{region}{end}"#
             )
         },
     )
@@ -580,4 +591,18 @@ proptest! {
             seen = trial.skimmer.into_seen();
         }
     }
+}
+
+#[test]
+fn a_call_that_was_seen_behind_another_key_is_read_again() {
+    let policy = policy("");
+    let name = "DescribeReservedInstancesModifications";
+    let rest = format!(
+        r#":"{name}","eventSource":"ec2.amazonaws.com","awsRegion":"us-east-1","readOnly":true}}"#
+    );
+    let mut skimmer = Skimmer::new(&policy);
+    let mut skimmed = |text: &str| skimmer.skim(Escaped::of(&escaped(text)).unwrap(), OWNER);
+    let approved = Skim::Ignore(regionwatch::policy::Reason::ApprovedRegion);
+    assert_eq!(skimmed(&format!(r#"{{"eventName"{rest}"#)), approved);
+    assert_eq!(skimmed(&format!(r#"{{"eventSource"{rest}"#)), Skim::Unsure);
 }
