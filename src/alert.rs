@@ -98,8 +98,8 @@ impl Alert {
             version: VERSION,
             id: Rejects::id(context.owner, context.log_group),
             title: format!(
-                "{} unreadable entries in {}{again}",
-                rejects.count,
+                "{} in {}{again}",
+                prose::unreadable_entries(rejects.count),
                 prose::read_in(&log_group)
             ),
             severity: Rejects::SEVERITY,

@@ -305,9 +305,18 @@ fn digest(out: &mut String, alert: &Alert, body: &DigestBody) -> fmt::Result {
 /// Places that the opening of a digest names.
 const BUSIEST: usize = 3;
 
+/// `1 unreadable entry`.
+pub fn unreadable_entries(count: u64) -> String {
+    match count {
+        1 => "1 unreadable entry".to_owned(),
+        many => format!("{many} unreadable entries"),
+    }
+}
+
 fn unreadable(out: &mut String, alert: &Alert, body: &UnreadableBody) -> fmt::Result {
     let place = format!("{}, account {}", read_in(&body.log_group), alert.account);
-    writeln!(out, "{} entries could not be read as CloudTrail records: {place}.", body.count)?;
+    let entries = if body.count == 1 { "entry" } else { "entries" };
+    writeln!(out, "{} {entries} could not be read as CloudTrail records: {place}.", body.count)?;
     writeln!(out, "Nobody judged them. Severity: {}.", alert.severity)?;
     if let Some(follow_up) = &body.follow_up {
         writeln!(out, "{}", follow_up_in_words(follow_up))?;

@@ -139,7 +139,7 @@ fn a_record_that_nobody_can_read_is_told_and_stops_nothing() {
             (&alert["account"], &alert["entry_ids"]),
             (&json!("999988887777"), &json!([sequence(2)]))
         );
-        assert_eq!(alert["title"], "1 unreadable entries in Kinesis stream organisation");
+        assert_eq!(alert["title"], "1 unreadable entry in Kinesis stream organisation");
     }
 }
 
