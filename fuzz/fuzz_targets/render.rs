@@ -26,11 +26,12 @@ fn render(draws: &mut Unstructured<'_>) -> Result<()> {
     let mut incidents = vec![several(draws)?];
     check(Alert::of_incident(&incidents[0], follow_up.clone(), &context));
     if draws.ratio(1, 8)? {
-        check(Alert::of_rejects(&rejects(draws)?, follow_up, &context));
+        check(Alert::of_rejects(&rejects(draws)?, follow_up.clone(), &context));
         while !draws.is_empty() && incidents.len() < 30 {
             incidents.push(several(draws)?);
         }
-        let incidents: Vec<&Incident> = incidents.iter().collect();
+        let incidents: Vec<_> =
+            incidents.iter().map(|incident| (incident, follow_up.as_ref())).collect();
         check(Alert::digest(&incidents, "request", &version));
     }
     Ok(())
