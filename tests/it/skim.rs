@@ -497,9 +497,12 @@ fn the_first_of_two_fields_counts_and_the_second_goes_unnoticed() {
     );
 }
 
-/// Records in CloudTrail's order that differ in little, so that much of each was seen before.
-fn alike() -> impl Strategy<Value = String> {
-    let field = |texts: &'static [&'static str]| proptest::sample::select(texts);
+fn field(texts: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+    proptest::sample::select(texts)
+}
+
+/// What stands before the identity, and the identity.
+fn beginnings() -> (impl Strategy<Value = &'static str>, impl Strategy<Value = String>) {
     let version = field(&[
         r#""eventVersion":"1.11","#,
         r#""eventVersion":"1.08","#,
@@ -514,6 +517,12 @@ fn alike() -> impl Strategy<Value = String> {
         let long = "x".repeat(200);
         format!(r#""userIdentity":{{"type":"AssumedRole","arn":"arn:aws:sts::111122223333:assumed-role/{long}","sessionContext":{{"sessionIssuer":{{"type":"Role","userName":"{long}","arn":"{text}"}},"attributes":{{"mfaAuthenticated":"{text}"}}}}}},"#)
     });
+    (version, identity)
+}
+
+/// Records in CloudTrail's order that differ in little, so that much of each was seen before.
+fn alike() -> impl Strategy<Value = String> {
+    let (version, identity) = beginnings();
     let source = field(&[
         r#""ec2.amazonaws.com""#,
         r#""s3.amazonaws.com""#,
