@@ -35,7 +35,7 @@ pub struct Triage<'p> {
 
 /// Incidents that are told apart in a payload. Each takes some kilobytes, and a small payload could
 /// name a hundred thousand; beyond some tens, people read a digest anyway.
-pub const MOST_INCIDENTS: usize = 2000;
+pub const MOST_INCIDENTS: usize = 4000;
 
 /// A payload that was judged. `entries` = all of `alerted` + all of `ignored` + `rejects.count`.
 #[derive(Debug, Clone, Default, PartialEq)]
