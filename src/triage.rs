@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::alert::incident::{IncidentKey, delivery_of};
-use crate::alert::{Incident, Rejects};
+use crate::alert::{Incident, IncidentKey, Rejects};
 use crate::envelope::{Batch, RawEntry, Reject};
 use crate::policy::{Policy, Reason, Severity, Verdict};
 use crate::record::Record;
@@ -27,7 +26,6 @@ pub struct Triage<'p> {
     ignored: BTreeMap<Reason, u64>,
     rejects: Rejects,
     incidents: Vec<Incident>,
-    /// By their ids, which are short whatever the records say.
     by_id: HashMap<String, usize>,
     /// What alerting records are known by when they come again.
     told: HashSet<String>,
@@ -148,7 +146,8 @@ impl<'p> Triage<'p> {
 
     fn alert(&mut self, record: &Record<'_>, batch: &Batch, reason: Reason, severity: Severity) {
         // CloudTrail may deliver a record twice (CloudTrail guide, "Event delivery").
-        let delivery = delivery_of(record, &batch.owner, severity);
+        let mut key = IncidentKey::of(record, &batch.owner);
+        let delivery = key.delivery_of(record, severity);
         if delivery.is_some_and(|delivery| !self.told.insert(delivery)) {
             return self.ignore(Reason::Duplicate);
         }
@@ -158,13 +157,10 @@ impl<'p> Triage<'p> {
             Reason::Watched(_) => self.policy.watches_on(record, &batch.owner),
             _ => Vec::new(),
         };
-        let mut key = IncidentKey::of(record, &batch.owner);
-        let mut id = key.id();
-        if self.incidents.len() >= MOST_INCIDENTS && !self.by_id.contains_key(&id) {
+        if self.incidents.len() >= MOST_INCIDENTS && !self.by_id.contains_key(key.id()) {
             key = IncidentKey::of_rest(record);
-            id = key.id();
         }
-        let known = self.by_id.get(&id).and_then(|at| self.incidents.get_mut(*at));
+        let known = self.by_id.get(key.id()).and_then(|at| self.incidents.get_mut(*at));
         match known {
             Some(incident) => {
                 incident.turn_to(self.batch, severity);
@@ -172,7 +168,7 @@ impl<'p> Triage<'p> {
                 incident.add_watches(&watches);
             }
             None => {
-                self.by_id.insert(id, self.incidents.len());
+                self.by_id.insert(key.id().to_owned(), self.incidents.len());
                 let mut incident = Incident::in_batch(self.batch, key, record, reason, severity);
                 incident.add_watches(&watches);
                 incident.log_group.clone_from(&batch.log_group);

@@ -168,42 +168,49 @@ pub struct IncidentKey {
     outcome: Outcome,
     /// Of no principal, but of all for whom there was no room.
     rest: bool,
+    /// Made of the others.
+    id: String,
 }
 
 impl IncidentKey {
     /// The key of an alerting record.
     pub fn of(record: &Record<'_>, batch_owner: &str) -> Self {
-        IncidentKey {
-            account: record.account(batch_owner).to_owned(),
-            region: record.region().into_owned(),
-            principal: Principal::of(&record.user_identity).key().into_owned(),
-            outcome: record.outcome(),
-            rest: false,
-        }
+        let account = record.account(batch_owner).to_owned();
+        let principal = Principal::of(&record.user_identity).key().into_owned();
+        IncidentKey::new(account, record.region().into_owned(), principal, record.outcome(), false)
     }
 
     /// The key of an alerting record where there is no room for another incident: records of all
     /// principals, regions and accounts share it, by their outcome.
     pub fn of_rest(record: &Record<'_>) -> Self {
-        let outcome = record.outcome();
-        let (account, region) = (String::new(), "several regions".to_owned());
-        IncidentKey { account, region, principal: "the rest".to_owned(), outcome, rest: true }
+        let (region, principal) = ("several regions".to_owned(), "the rest".to_owned());
+        IncidentKey::new(String::new(), region, principal, record.outcome(), true)
     }
 
-    /// The incident's id. SHA-256, since somebody who could make two keys collide could hide one
-    /// incident behind another.
-    pub fn id(&self) -> String {
-        id_of(&[&self.account, &self.region, &self.principal, self.outcome.as_str()])
+    fn new(
+        account: String,
+        region: String,
+        principal: String,
+        outcome: Outcome,
+        rest: bool,
+    ) -> Self {
+        let id = id_of(&[&account, &region, &principal, outcome.as_str()]);
+        IncidentKey { account, region, principal, outcome, rest, id }
     }
-}
 
-/// What tells an alerting record from any other, and not from itself where CloudTrail delivers it
-/// twice; `None` without an `eventID`. That alone is no proof: whoever forges a record could take
-/// the id of another, and hide that.
-pub fn delivery_of(record: &Record<'_>, batch_owner: &str, severity: Severity) -> Option<String> {
-    let id = record.event_id.as_deref()?;
-    let incident = IncidentKey::of(record, batch_owner).id();
-    Some(id_of(&[id, &incident, &record.service(), record.name(), severity.as_str()]))
+    /// The incident's id, which is short whatever the records say. SHA-256, since somebody who could
+    /// make two keys collide could hide one incident behind another.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What tells this alerting record, whose key it is, from any other, and not from itself where
+    /// CloudTrail delivers it twice; `None` without an `eventID`. That alone is no proof: whoever
+    /// forges a record could take the id of another, and hide that.
+    pub fn delivery_of(&self, record: &Record<'_>, severity: Severity) -> Option<String> {
+        let id = record.event_id.as_deref()?;
+        Some(id_of(&[id, &self.id, &record.service(), record.name(), severity.as_str()]))
+    }
 }
 
 /// 128 bits over some words, in hexadecimal.
@@ -231,7 +238,7 @@ impl Incident {
         severity: Severity,
     ) -> Self {
         let mut incident = Incident {
-            id: key.id(),
+            id: key.id,
             account: clean(&key.account, LONGEST_NAME),
             region: clean(&key.region, LONGEST_NAME),
             log_group: String::new(),

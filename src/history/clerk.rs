@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use crate::alert::incident::delivery_of;
+use crate::alert::IncidentKey;
 use crate::envelope::Reject;
 use crate::policy::{Policy, Reason, Verdict};
 use crate::record::{Access, Principal, Record};
@@ -171,7 +171,8 @@ impl Wanted {
 fn mark(record: &Record<'_>, owner: &str, verdict: &Verdict) -> Option<Mark> {
     match verdict {
         Verdict::Alert(_, severity) => {
-            delivery_of(record, owner, *severity).map(|delivery| mark_of(&delivery))
+            let delivery = IncidentKey::of(record, owner).delivery_of(record, *severity)?;
+            Some(mark_of(&delivery))
         }
         Verdict::Ignore(_) => record.event_id.as_deref().map(mark_of),
         Verdict::Reject => None,

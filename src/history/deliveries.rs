@@ -43,7 +43,7 @@ pub struct Delivery(Option<i64>);
 /// All that alerted.
 #[derive(Default)]
 pub struct Deliveries {
-    keys: HashMap<IncidentKey, usize>,
+    by_id: HashMap<String, usize>,
     subjects: Vec<Subject>,
     /// By delivery and subject.
     sightings: HashMap<(Delivery, usize), Sighting>,
@@ -93,9 +93,9 @@ impl Deliveries {
             _ => Vec::new(),
         };
         let one = || Incident::new(key.clone(), record, reason.clone(), *severity);
-        let subject = self.keys.get(&key).copied().unwrap_or_else(|| {
+        let subject = self.by_id.get(key.id()).copied().unwrap_or_else(|| {
             self.subjects.push(Subject::of(&one()));
-            self.keys.insert(key.clone(), self.subjects.len() - 1);
+            self.by_id.insert(key.id().to_owned(), self.subjects.len() - 1);
             self.subjects.len() - 1
         });
         let in_full = self.in_full.entry(*severity).or_default();

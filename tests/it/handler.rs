@@ -97,17 +97,26 @@ pub fn handle<L: Ledger>(
     ledger: &L,
     outbox: &Outbox,
 ) -> (Summary, Result<(), HandleError>) {
-    let policy = Policy::embedded().unwrap();
+    let now = "2026-11-23T12:00:00Z".parse().unwrap();
+    handle_by(&Policy::embedded().unwrap(), payload, now, ledger, outbox)
+}
+
+fn handle_by<L: Ledger>(
+    policy: &Policy,
+    payload: &[u8],
+    now: Timestamp,
+    ledger: &L,
+    outbox: &Outbox,
+) -> (Summary, Result<(), HandleError>) {
     let limits = Limits { max_messages: 5, ..Limits::default() };
     let handler = Handler {
-        policy: &policy,
+        policy,
         seen: &Mutex::default(),
         ledger,
         publish: outbox,
         formats: FORMATS,
         limits,
     };
-    let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
     let deadline = now + SignedDuration::from_secs(60);
     pollster::block_on(
         handler.handle(payload, &Invocation { id: "request", now, began: now, deadline }),
@@ -291,19 +300,8 @@ fn an_alert_says_what_the_policy_calls_the_account() {
     let named = "[accounts.\"111122223333\"]\nname = \"production\"";
     let policy = Policy::with_user_file("test.toml", named).unwrap();
     let (outbox, ledger) = (Outbox::open(), ledger());
-    let limits = Limits::default();
-    let handler = Handler {
-        policy: &policy,
-        seen: &Mutex::default(),
-        ledger: &ledger,
-        publish: &outbox,
-        formats: FORMATS,
-        limits,
-    };
-    let now = Timestamp::UNIX_EPOCH;
-    let invocation = Invocation { id: "request", now, began: now, deadline: now };
     let payload = pack(&[run_instances("mateo")]);
-    pollster::block_on(handler.handle(&payload, &invocation)).1.unwrap();
+    handle_by(&policy, &payload, Timestamp::UNIX_EPOCH, &ledger, &outbox).1.unwrap();
     assert_eq!(outbox.alerts()[0]["account_name"], "production");
 }
 
@@ -362,19 +360,8 @@ fn the_line_says_which_policy_judged_and_how_many_exemptions_are_over() {
     let rules = rule("over", "2026-11-22") + &rule("last-day", "2026-11-23");
     let policy = Policy::with_user_file("mine.toml", &rules).unwrap().with_parameter_version(7);
     let line = |now: &str| {
-        let (ledger, outbox) = (ledger(), Outbox::open());
-        let limits = Limits::default();
-        let handler = Handler {
-            policy: &policy,
-            seen: &Mutex::default(),
-            ledger: &ledger,
-            publish: &outbox,
-            formats: FORMATS,
-            limits,
-        };
         let now: Timestamp = now.parse().unwrap();
-        let invocation = Invocation { id: "request", now, began: now, deadline: now };
-        let (summary, _) = pollster::block_on(handler.handle(&payload("root"), &invocation));
+        let (summary, _) = handle_by(&policy, &payload("root"), now, &ledger(), &Outbox::open());
         serde_json::from_str::<Value>(&summary.line("request", now)).unwrap()
     };
     let last_second = line("2026-11-23T23:59:59Z");

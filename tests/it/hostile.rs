@@ -1,6 +1,6 @@
 //! What a payload can be at its worst: bounded in memory, and every entry counted.
 //!
-//! The sizes are a fraction of what is legal, for the memory must not depend on them. `make guard`
+//! The sizes are a fraction of what is legal, for the memory must not depend on them. `e2e/memory.rs`
 //! runs the function on the largest batch there can be.
 
 use std::io::{self, Read, Write};

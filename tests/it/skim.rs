@@ -538,7 +538,7 @@ fn alike() -> impl Strategy<Value = String> {
     ]);
     let name = field(&[
         r#""DescribeReservedInstancesModifications""#,
-        r#""StopEventDataStoreIngestionXXXXXXXXXX""#,
+        r#""StopEventDataStoreIngestion""#,
         r#""StopLogging""#,
         "null",
     ]);
