@@ -23,6 +23,15 @@ pub fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
     position(bytes, |block| block.simd_eq(all(byte)), |other| other == byte)
 }
 
+/// Where plain text of a JSON string ends: at a quote, a backslash, a control character, or what is
+/// no ASCII.
+pub fn end_of_plain(bytes: &[u8]) -> Option<usize> {
+    let end = |block: Block| {
+        block.simd_eq(all(b'\\')) | block.simd_eq(all(b'"')) | block.simd_lt(all(b' '))
+    };
+    position(bytes, end, |byte| matches!(byte, b'\\' | b'"' | ..b' ' | 0x80..))
+}
+
 /// How many digits there are before anything else.
 pub fn digits(bytes: &[u8]) -> usize {
     let other = |block: Block| block.simd_lt(all(b'0')) | block.simd_gt(all(b'9'));
@@ -61,6 +70,20 @@ mod tests {
                 }
             }
             assert_eq!(find(b'\\', &vec![b'"'; length]), None);
+        }
+    }
+
+    #[test]
+    fn plain_text_ends_at_what_is_none() {
+        for end in 0..=255_u8 {
+            let ends = end < 0x20 || end > 0x7F || matches!(end, b'"' | b'\\');
+            for length in 0..40 {
+                for at in 0..length {
+                    let mut bytes = vec![b'~'; length];
+                    bytes[at] = end;
+                    assert_eq!(end_of_plain(&bytes), ends.then_some(at), "{end}");
+                }
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::alert::incident::id_of;
-use crate::envelope::{Batch, Envelope, EnvelopeError, RawEntry, Text};
+use crate::envelope::{Batch, Envelope, EnvelopeError, ReadEntries, Text};
 
 /// The batches that one invocation is given.
 #[derive(Debug)]
@@ -113,14 +113,14 @@ impl<'p> Parcel<'p> {
         &self.sequence
     }
 
-    /// Streams the entries to `on_entry`, as [`Envelope::entries`] does.
+    /// Streams the entries to `reader`, as [`Envelope::entries`] does.
     pub fn entries(
         &self,
         max_inflated: u64,
-        on_entry: impl FnMut(&Batch, RawEntry<'_>),
+        reader: impl ReadEntries,
     ) -> Result<Batch, EnvelopeError> {
         let envelope = self.envelope.as_ref().ok_or(EnvelopeError::NoData)?;
-        envelope.entries(max_inflated, on_entry)
+        envelope.entries(max_inflated, reader)
     }
 }
 

@@ -2,21 +2,22 @@
 //!
 //! Lambda hands over `{"awslogs":{"data":"<base64 gzip>"}}` (Lambda guide, "Using Lambda with
 //! CloudWatch Logs"). [`Envelope::open`] finds the data, [`Envelope::entries`] streams the batch
-//! inside it to a callback, in a window of constant size. The message of an entry is handed on
-//! still escaped, for most of them are dropped without anyone reading them. A batch is trusted only
-//! when `entries` returns `Ok`: what the callback saw before an error must be thrown away.
+//! inside it to whoever reads them, in a window of constant size. The message of an entry is handed
+//! on still escaped, for most of them are dropped without anyone reading them. A batch is trusted
+//! only when `entries` returns `Ok`: what was read of it before an error must be thrown away.
 
 mod entry;
 mod packed;
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::io::{self, Read};
 
 use memchr::memchr2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::frame::{Frame, FrameError, Frames, Tail};
+use crate::frame::{Frame, FrameError, Frames, Looked, Tail};
 use crate::inflate::{Inflate, InflateError};
 
 pub use entry::{Escaped, LogEntry, RawEntry, Reject};
@@ -33,7 +34,43 @@ pub const LARGEST_ENTRY: usize = 1024 * 1024;
 /// One batch, packed: base64 of gzip. A subscription hands over one, a stream one in each record.
 #[derive(Debug)]
 pub struct Envelope<'p> {
-    data: Cow<'p, str>,
+    data: Cow<'p, [u8]>,
+}
+
+/// Who reads the entries of a batch.
+pub trait ReadEntries {
+    /// What a look at a message tells of its entry.
+    type Foreseen;
+
+    /// Looks at the message of the next entry before its end is searched. `ahead` is what is at hand
+    /// behind its first quote, and may end before the message does or go on behind it. What it tells,
+    /// and how many bytes of the message need not be searched: they are ASCII, hold no end of the
+    /// message, and end between two characters of it. `None` where it tells nothing.
+    fn look(&mut self, batch: &Batch, ahead: &[u8]) -> Option<(Self::Foreseen, usize)>;
+
+    /// Takes the entry. `foreseen` is what the look at its message told, where [`RawEntry::message`]
+    /// is known.
+    fn take(&mut self, batch: &Batch, entry: RawEntry<'_>, foreseen: Option<Self::Foreseen>);
+}
+
+/// Reads entries with a function, which looks at nothing ahead.
+pub fn each<F: FnMut(&Batch, RawEntry<'_>)>(take: F) -> Each<F> {
+    Each(take)
+}
+
+/// See [`each`].
+pub struct Each<F>(F);
+
+impl<F: FnMut(&Batch, RawEntry<'_>)> ReadEntries for Each<F> {
+    type Foreseen = Infallible;
+
+    fn look(&mut self, _: &Batch, _: &[u8]) -> Option<(Infallible, usize)> {
+        None
+    }
+
+    fn take(&mut self, batch: &Batch, entry: RawEntry<'_>, _: Option<Infallible>) {
+        self.0(batch, entry);
+    }
 }
 
 /// What a batch says about itself.
@@ -116,40 +153,43 @@ impl<'p> Envelope<'p> {
         let payload: Payload<'p> = serde_json::from_slice(payload).map_err(|e| not_json(&e))?;
         let data = payload.awslogs.and_then(|raw| serde_json::from_str::<AwsLogs>(raw.get()).ok());
         match data.and_then(|logs| logs.data) {
-            Some(Text(data)) => Ok(Envelope { data }),
+            Some(Text(data)) => Ok(Envelope::of_data(data)),
             None => Err(EnvelopeError::NotASubscription { looks_like: payload.looks_like() }),
         }
     }
 
     /// The batch that was packed to this text.
     pub fn of_data(data: Cow<'p, str>) -> Self {
+        let data = match data {
+            Cow::Borrowed(data) => data.as_bytes().into(),
+            Cow::Owned(data) => data.into_bytes().into(),
+        };
         Envelope { data }
     }
 
     /// The packed data: the same for every delivery of the same payload.
-    pub fn data(&self) -> &str {
+    pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// Streams the batch to `on_entry`, and says what batch it was once its end was seen whole.
+    /// Streams the batch to `reader`, and says what batch it was once its end was seen whole.
     /// A batch that inflates to more than `max_inflated` bytes is an error.
     pub fn entries(
         &self,
         max_inflated: u64,
-        on_entry: impl FnMut(&Batch, RawEntry<'_>),
+        reader: impl ReadEntries,
     ) -> Result<Batch, EnvelopeError> {
-        let unpacked = || Inflate::new(Base64::of(self.data.as_bytes()), max_inflated);
-        read_batch(unpacked, on_entry)
+        let unpacked = || Inflate::new(Base64::of(&self.data), max_inflated);
+        read_batch(unpacked, reader)
     }
 }
 
 /// The data of a payload that is written exactly as Lambda writes it, in which there is nothing to
 /// unescape.
-fn plain_data(payload: &[u8]) -> Option<&str> {
+fn plain_data(payload: &[u8]) -> Option<&[u8]> {
     let data = payload.strip_prefix(br#"{"awslogs":{"data":""#)?.strip_suffix(br#""}}"#)?;
-    let plain = memchr2(b'"', b'\\', data).is_none();
     // What else must not stand in a string is no base64 either.
-    std::str::from_utf8(data).ok().filter(|_| plain)
+    memchr2(b'"', b'\\', data).is_none().then_some(data)
 }
 
 /// Streams a batch that is already inflated.
@@ -158,14 +198,14 @@ fn plain_data(payload: &[u8]) -> Option<&str> {
 /// time, for nothing may be judged without its owner and nothing may be held back in memory.
 pub fn read_batch<R: Read>(
     source: impl Fn() -> R,
-    mut on_entry: impl FnMut(&Batch, RawEntry<'_>),
+    mut reader: impl ReadEntries,
 ) -> Result<Batch, EnvelopeError> {
     let mut pass = Pass::default();
-    pass.run(source(), &mut on_entry)?;
+    pass.run(source(), &mut reader)?;
     if pass.entries_skipped {
         let header = pass.header;
         pass = Pass { header, header_known: true, ..Pass::default() };
-        pass.run(source(), &mut on_entry)?;
+        pass.run(source(), &mut reader)?;
     }
     match pass.header.message_type.as_deref() {
         None => return Err(EnvelopeError::NotABatch("it has no `messageType`")),
@@ -196,6 +236,9 @@ struct Header {
     log_stream: Option<String>,
 }
 
+/// Bytes of an entry that are at hand when somebody looks at it; few are longer.
+const AHEAD: usize = 8 * 1024;
+
 /// Fields of the header are short; one that is not counts as absent.
 const LONGEST_FIELD: usize = 4096;
 
@@ -206,7 +249,7 @@ impl Pass {
     fn run<R: Read>(
         &mut self,
         source: R,
-        on_entry: &mut impl FnMut(&Batch, RawEntry<'_>),
+        reader: &mut impl ReadEntries,
     ) -> Result<(), EnvelopeError> {
         let mut frames = Frames::new(source);
         frames.take(b'{', "the start of an object")?;
@@ -224,7 +267,7 @@ impl Pass {
                 "owner" => self.header.owner = text(&mut frames)?,
                 "logGroup" => self.header.log_group = text(&mut frames)?,
                 "logStream" => self.header.log_stream = text(&mut frames)?,
-                "logEvents" => self.log_events(&mut frames, on_entry)?,
+                "logEvents" => self.log_events(&mut frames, reader)?,
                 _ => skip(&mut frames)?,
             }
         }
@@ -238,7 +281,7 @@ impl Pass {
     fn log_events<R: Read>(
         &mut self,
         frames: &mut Frames<R>,
-        on_entry: &mut impl FnMut(&Batch, RawEntry<'_>),
+        reader: &mut impl ReadEntries,
     ) -> Result<(), EnvelopeError> {
         self.entries_seen = true;
         if !(self.header_known || self.header.is_complete()) {
@@ -252,15 +295,22 @@ impl Pass {
         frames.take(b'[', "the start of the entries")?;
         let mut first = true;
         while frames.next_element(&mut first)? {
-            let head = entry::head(frames.peek_ahead(entry::LONGEST_HEAD)?);
-            let entry = match frames.value_behind(head, LARGEST_ENTRY)? {
+            frames.peek_ahead(AHEAD)?;
+            let ahead = frames.at_hand();
+            let head = entry::head(ahead);
+            let message = ahead.get(head..).filter(|_| head > 0);
+            let foreseen = message.and_then(|message| reader.look(&batch, message));
+            let (foreseen, inside) =
+                foreseen.map_or((None, 0), |(told, passed)| (Some(told), passed));
+            let entry = match frames.value_behind(Looked { head, inside }, LARGEST_ENTRY)? {
                 (Frame::Whole(text), Tail::String { ascii }) => {
                     RawEntry::with_message(text, Message { start: head - 1, ascii })
                 }
                 (Frame::Whole(text), Tail::Other) => RawEntry::whole(text),
                 (Frame::Oversize { head, .. }, _) => RawEntry::oversize(head),
             };
-            on_entry(&batch, entry);
+            let foreseen = foreseen.filter(|_| entry.message().is_some());
+            reader.take(&batch, entry, foreseen);
         }
         Ok(())
     }
@@ -378,7 +428,7 @@ mod tests {
         let mut seen = Vec::new();
         read_batch(
             || batch.as_bytes(),
-            |batch, entry| {
+            each(|batch, entry| {
                 seen.push(match entry.read() {
                     Ok(entry) => {
                         let message = entry.message.unescape().unwrap();
@@ -386,7 +436,7 @@ mod tests {
                     }
                     Err(reject) => format!("{}! {}", reject.entry_id, reject.fault),
                 });
-            },
+            }),
         )?;
         Ok(seen)
     }
@@ -421,7 +471,7 @@ mod tests {
     fn a_control_message_has_no_entries() {
         let batch = r#"{"logEvents":[{"id":"","message":"CWL CONTROL MESSAGE"}],"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":""}"#;
         assert!(read(batch).unwrap().is_empty());
-        let read = read_batch(|| batch.as_bytes(), |_, _| ()).unwrap();
+        let read = read_batch(|| batch.as_bytes(), each(|_, _| ())).unwrap();
         assert!(read.control);
         assert_eq!(read.inflated_bytes, batch.len() as u64);
     }
@@ -442,7 +492,7 @@ mod tests {
     #[test]
     fn what_is_no_payload_is_named() {
         let fault = |payload: &str| match Envelope::open(payload.as_bytes()) {
-            Ok(envelope) => envelope.entries(1000, |_, _| ()).unwrap_err().to_string(),
+            Ok(envelope) => envelope.entries(1000, each(|_, _| ())).unwrap_err().to_string(),
             Err(error) => error.to_string(),
         };
         assert_eq!(fault("{\n oops"), "the payload is not JSON: wrong at line 2, column 2");

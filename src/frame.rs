@@ -47,6 +47,15 @@ pub enum Frame<'a> {
     },
 }
 
+/// The first bytes of a value, which somebody has looked at; none as a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Looked {
+    /// Bytes of an object, the last of which begins a string in it.
+    pub head: usize,
+    /// Bytes behind that which stand in the string, are ASCII, and do not end within an escape.
+    pub inside: usize,
+}
+
 /// What stands behind a head, as [`Frames::value_behind`] finds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tail {
@@ -203,20 +212,18 @@ impl<R: Read> Frames<R> {
 
     /// Takes the next value; one of more than `limit` bytes is passed over and told as oversize.
     pub fn value(&mut self, limit: usize) -> Result<Frame<'_>, FrameError> {
-        Ok(self.value_behind(0, limit)?.0)
+        Ok(self.value_behind(Looked::default(), limit)?.0)
     }
 
-    /// As [`Frames::value`], for a value of which the caller has looked at the first bytes: they
-    /// are an object's, and the last of them begins a string in it. `head`: how many bytes; 0 where
-    /// nobody has looked.
+    /// As [`Frames::value`], for a value of which the caller has looked at the first bytes.
     pub fn value_behind(
         &mut self,
-        head: usize,
+        looked: Looked,
         limit: usize,
     ) -> Result<(Frame<'_>, Tail), FrameError> {
-        match self.measure(head, limit, Lines::Any)? {
+        match self.measure(looked, limit, Lines::Any)? {
             Some(Measured { length, last_string, ascii }) => {
-                let is_string = head > 0 && last_string + 1 == head;
+                let is_string = looked.head > 0 && last_string + 1 == looked.head;
                 let tail = if is_string { Tail::String { ascii } } else { Tail::Other };
                 Ok((Frame::Whole(self.take_bytes(length)), tail))
             }
@@ -226,7 +233,7 @@ impl<R: Read> Frames<R> {
 
     /// The next value, which stays where it is; `None` where it has more than `limit` bytes.
     pub fn peek_value(&mut self, limit: usize, lines: Lines) -> Result<Option<&[u8]>, FrameError> {
-        let measured = self.measure(0, limit, lines)?;
+        let measured = self.measure(Looked::default(), limit, lines)?;
         Ok(measured.and_then(|value| self.window.get(self.start..self.start + value.length)))
     }
 
@@ -240,13 +247,13 @@ impl<R: Read> Frames<R> {
     /// The size of the next value; `None` where it has more than `limit` bytes.
     fn measure(
         &mut self,
-        head: usize,
+        looked: Looked,
         limit: usize,
         lines: Lines,
     ) -> Result<Option<Measured>, FrameError> {
         self.peek()?;
-        let mut scan = Scan::behind(head, lines);
-        let mut length = head;
+        let mut scan = Scan::behind(looked, lines);
+        let mut length = looked.head + looked.inside;
         loop {
             let ahead = self.window.get(self.start + length..self.end).unwrap_or_default();
             let step = scan.feed(ahead);
@@ -275,7 +282,7 @@ impl<R: Read> Frames<R> {
     fn pass_over(&mut self) -> Result<Frame<'_>, FrameError> {
         let head = self.window.get(self.start..self.end.min(self.start + HEAD));
         self.head = head.unwrap_or_default().to_vec();
-        let mut scan = Scan::behind(0, Lines::Any);
+        let mut scan = Scan::behind(Looked::default(), Lines::Any);
         let mut length = 0;
         loop {
             let ahead = self.window.get(self.start..self.end).unwrap_or_default();
@@ -380,10 +387,11 @@ impl Step {
 }
 
 impl Scan {
-    fn behind(head: usize, lines: Lines) -> Self {
-        let inside = State::String { depth: 1, escaped: false };
-        let state = if head == 0 { State::Start } else { inside };
-        Scan { lines, state, fed: head, last_string: head.saturating_sub(1), ascii: true }
+    fn behind(looked: Looked, lines: Lines) -> Self {
+        let Looked { head, inside } = looked;
+        let string = State::String { depth: 1, escaped: false };
+        let state = if head == 0 { State::Start } else { string };
+        Scan { lines, state, fed: head + inside, last_string: head.saturating_sub(1), ascii: true }
     }
 
     fn measured(&self, length: usize) -> Measured {

@@ -1,7 +1,8 @@
 //! May this be dropped? Answered over the message as it stands in the batch, still escaped.
 //!
-//! Most records are ignored, and to unescape and parse one costs more than to inflate it. So
-//! [`Skimmer::skim`] goes through the members of the record, reads those that decide, and stops as
+//! Most records are ignored, and to unescape and parse one costs more than to inflate it. Even to find
+//! where one ends costs a tenth of that, and need not be done twice. So [`Skimmer::skim`] is given
+//! what is ahead, wherever the message ends in it, and goes through the members of the record, reads those that decide, and stops as
 //! soon as the judge's answer is certain. Only members of the record itself count, and of
 //! `userIdentity` those that the judge reads: what stands deeper was written by whoever made the
 //! call. On anything odd, and wherever a watch may match or the call may alert, it is unsure, and
@@ -10,7 +11,7 @@
 //! Records that share `eventSource`, `eventName` and `awsRegion` share the answer to the question for
 //! approved regions, as a rule: it is asked once for all of them.
 //!
-//! What was passed is valid JSON and names no field twice. What stands behind the place where it
+//! What was passed is valid JSON, as long as it is UTF-8, and names no field twice. What stands behind the place where it
 //! stopped nobody has looked at: there, a damaged end or a repeated field goes unnoticed.
 
 mod glance;
@@ -19,7 +20,6 @@ mod walk;
 
 use std::ops::Range;
 
-use crate::envelope::Escaped;
 use crate::policy::{Foresight, Policy, Reason, Unforeseen};
 
 use glance::{Fields, Glance, Identities};
@@ -57,13 +57,15 @@ const BEGINNING: Range<usize> = 16..24;
 /// What tells a call apart, behind the key of `eventSource`: all but the region, of which there are few.
 const CALL: Range<usize> = 0..64;
 
-/// What skimming a record came to.
+/// A record that the judge would ignore.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Skim {
-    /// The judge would ignore it, for this reason.
-    Ignore(Reason),
-    /// Nobody knows before it is read.
-    Unsure,
+pub struct Skimmed {
+    /// The judge's reason.
+    pub reason: Reason,
+    /// How many bytes of the message were passed: they end between two characters of it.
+    pub passed: usize,
+    /// Whether these are ASCII.
+    pub ascii: bool,
 }
 
 impl<'p> Skimmer<'p> {
@@ -94,20 +96,14 @@ impl<'p> Skimmer<'p> {
         self.seen
     }
 
-    /// Skims one message. `batch_owner` is the account that owns the log group.
-    pub fn skim(&mut self, message: Escaped<'_>, batch_owner: &str) -> Skim {
-        self.skim_to(message, batch_owner).0
-    }
-
-    /// As [`Skimmer::skim`], and how many bytes of the message it went through, the opening quote
-    /// not among them.
-    pub fn skim_to(&mut self, message: Escaped<'_>, batch_owner: &str) -> (Skim, usize) {
-        let mut walk = Walk::through(message);
-        let skim = match self.reason(&mut walk, batch_owner) {
-            Ok(reason) => Skim::Ignore(reason),
-            Err(Unsure) => Skim::Unsure,
-        };
-        (skim, walk.passed(message))
+    /// Skims one message. `ahead` is the text of the batch behind its first quote, and may go on
+    /// behind its last; `batch_owner` is the account that owns the log group. `None` where nobody
+    /// knows before the record is read.
+    pub fn skim(&mut self, ahead: &[u8], batch_owner: &str) -> Option<Skimmed> {
+        let start = Walk::through(ahead);
+        let mut walk = start;
+        let reason = self.reason(&mut walk, batch_owner).ok()?;
+        Some(Skimmed { reason, passed: start.up_to(&walk).len(), ascii: walk.is_ascii() })
     }
 
     fn reason(&mut self, walk: &mut Walk<'_>, batch_owner: &str) -> Result<Reason, Unsure> {
@@ -150,7 +146,7 @@ impl<'p> Skimmer<'p> {
         }
         walk.pass_over()?;
         let second = walk.next_key()?;
-        if let Some(place) = place.filter(|_| second == Some(IDENTITY)) {
+        if let Some(place) = place.filter(|_| second == Some(IDENTITY) && walk.is_ascii()) {
             self.seen.beginnings.keep(place, start.up_to(walk), ());
         }
         Ok(second)

@@ -1,17 +1,17 @@
 //! The pure walk over the batches of a payload: every entry is judged, and ends in exactly one count.
 //!
-//! [`Triage`] takes one entry after the other and cannot fail: what is unreadable is a reject, and
-//! counted. [`Triage::finish`] hands over what was found, the gravest incident first.
+//! [`Triage`] reads the entries one after the other and cannot fail: what is unreadable is a reject,
+//! and counted. [`Triage::finish`] hands over what was found, the gravest incident first.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use crate::alert::{Incident, IncidentKey, Rejects};
-use crate::envelope::{Batch, RawEntry, Reject};
+use crate::envelope::{Batch, RawEntry, ReadEntries, Reject};
 use crate::policy::{Policy, Reason, Severity, Verdict};
 use crate::record::Record;
-use crate::skim::{Seen, Skim, Skimmer};
+use crate::skim::{Seen, Skimmed, Skimmer};
 
 /// The batches of a payload while they are judged.
 pub struct Triage<'p> {
@@ -84,13 +84,8 @@ impl<'p> Triage<'p> {
         self.batch = batch;
     }
 
-    /// Takes one entry of a batch, which is read only where a look at it leaves a doubt.
-    pub fn take(&mut self, batch: &Batch, entry: RawEntry<'_>) {
-        if let Some(message) = entry.message()
-            && let Skim::Ignore(reason) = self.skimmer.skim(message, &batch.owner)
-        {
-            return self.ignore(reason);
-        }
+    /// Reads and judges one entry of a batch.
+    fn read(&mut self, batch: &Batch, entry: RawEntry<'_>) {
         let entry = match entry.read() {
             Ok(entry) => entry,
             Err(reject) => return self.reject_in(batch, &reject.entry_id, reject.fault),
@@ -194,6 +189,23 @@ impl<'p> Triage<'p> {
             incidents,
         };
         (triaged, self.skimmer.into_seen())
+    }
+}
+
+/// An entry is read only where a look at its message leaves a doubt.
+impl ReadEntries for &mut Triage<'_> {
+    type Foreseen = Reason;
+
+    fn look(&mut self, batch: &Batch, ahead: &[u8]) -> Option<(Reason, usize)> {
+        let Skimmed { reason, passed, ascii } = self.skimmer.skim(ahead, &batch.owner)?;
+        Some((reason, if ascii { passed } else { 0 }))
+    }
+
+    fn take(&mut self, batch: &Batch, entry: RawEntry<'_>, ignored: Option<Reason>) {
+        match ignored {
+            Some(reason) => self.ignore(reason),
+            None => self.read(batch, entry),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 
 use crate::alert::text::clean;
 use crate::delivery::Delivery;
-use crate::envelope::{EnvelopeError, Escaped};
+use crate::envelope::{EnvelopeError, Escaped, each};
 use crate::frame::{FrameError, Frames, Lines};
 
 /// Bytes of one value. Lambda invokes asynchronously with 1 MB at most (Lambda guide, "Quotas"), and
@@ -56,9 +56,12 @@ fn newest_entry(payload: &str, max_inflated: u64) -> Option<Timestamp> {
     let mut newest = None;
     for parcel in Delivery::open(payload.as_bytes()).ok()?.parcels() {
         let mut newest_here = None;
-        let whole = parcel.entries(max_inflated, |_, entry| {
-            newest_here = newest_here.max(entry.read().ok().and_then(|entry| entry.timestamp));
-        });
+        let whole = parcel.entries(
+            max_inflated,
+            each(|_, entry| {
+                newest_here = newest_here.max(entry.read().ok().and_then(|entry| entry.timestamp));
+            }),
+        );
         newest = newest.max(whole.ok().and(newest_here));
     }
     Timestamp::from_millisecond(newest?).ok()

@@ -89,7 +89,7 @@ fn spent() -> Duration {
 fn ours(policy: &Policy, payload: &[u8]) -> u64 {
     let mut triage = Triage::new(policy);
     let envelope = Envelope::open(payload).unwrap();
-    envelope.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+    envelope.entries(u64::MAX, &mut triage).unwrap();
     triage.finish().alerts()
 }
 
@@ -99,7 +99,7 @@ fn warm(policy: &Policy, payload: &[u8]) -> u64 {
     let mut seen = SEEN.lock().unwrap();
     let mut triage = Triage::new(policy).with_seen(seen.take().unwrap_or_default());
     let envelope = Envelope::open(payload).unwrap();
-    envelope.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+    envelope.entries(u64::MAX, &mut triage).unwrap();
     let (triaged, now_seen) = triage.part();
     *seen = Some(now_seen);
     triaged.alerts()
@@ -109,7 +109,7 @@ fn of_stream(policy: &Policy, payload: &[u8]) -> u64 {
     let mut triage = Triage::of_stream(policy);
     for (number, parcel) in Delivery::open(payload).unwrap().parcels().iter().enumerate() {
         triage.turn_to(number);
-        parcel.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+        parcel.entries(u64::MAX, &mut triage).unwrap();
     }
     triage.finish().alerts()
 }

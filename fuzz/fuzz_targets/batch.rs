@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
-use regionwatch::envelope::{Envelope, read_batch};
+use regionwatch::envelope::{Envelope, each, read_batch};
 use regionwatch::policy::{Policy, Reason, Verdict};
 use regionwatch::record::Record;
 use regionwatch::triage::{Triage, Triaged};
@@ -30,13 +30,13 @@ fn check(draws: &mut Unstructured<'_>) -> Result<()> {
     let payload = pack(&batch);
     let mut packed = Vec::new();
     let opened = Envelope::open(&payload).unwrap();
-    let opened = opened.entries(u64::MAX, |_, entry| packed.push(look(&entry)));
+    let opened = opened.entries(u64::MAX, each(|_, entry| packed.push(look(&entry))));
     assert_eq!((packed, opened.map_err(|error| error.to_string())), at_once);
 
     let (entries, Ok(header)) = at_once else { return Ok(()) };
     for judge in JUDGES.iter() {
         let mut triage = Triage::new(&judge.policy);
-        read_batch(|| &batch[..], |header, entry| triage.take(header, entry)).unwrap();
+        read_batch(|| &batch[..], &mut triage).unwrap();
         check_counts(&triage.finish(), &entries, &judge.policy, &header.owner);
     }
     Ok(())

@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use regionwatch::envelope::Escaped;
 use regionwatch::policy::{Policy, Verdict};
 use regionwatch::record::{Record, RecordError};
-use regionwatch::skim::{Skim, Skimmer};
+use regionwatch::skim::{Skimmed, Skimmer};
 use regionwatch_fuzz::batch::unescaped;
 use regionwatch_fuzz::message::message;
 use regionwatch_fuzz::{JUDGES, OWNER};
@@ -34,9 +34,9 @@ fuzz_target!(|data: &[u8]| {
                 check(message, &judge.policy);
                 // What it remembers of one message must not change what it says of the next. Where
                 // it is the old one that errs, only the same runs again would repeat it.
-                let fresh = Skimmer::new(&judge.policy).skim_to(message, OWNER);
-                assert_eq!(skimmer.skim_to(message, OWNER), fresh);
-                assert_eq!(old.skim_to(message, OWNER), fresh, "after other runs");
+                let fresh = Skimmer::new(&judge.policy).skim(message.ahead(), OWNER);
+                assert_eq!(skimmer.skim(message.ahead(), OWNER), fresh);
+                assert_eq!(old.skim(message.ahead(), OWNER), fresh, "after other runs");
             }
         }
     });
@@ -59,8 +59,9 @@ fn string(line: &[u8]) -> Option<Box<RawValue>> {
 }
 
 fn check(message: Escaped<'_>, policy: &Policy) {
-    let (skim, passed) = Skimmer::new(policy).skim_to(message, OWNER);
-    let Skim::Ignore(reason) = skim else { return };
+    let skimmed = Skimmer::new(policy).skim(message.ahead(), OWNER);
+    let Some(Skimmed { reason, passed, ascii }) = skimmed else { return };
+    assert_eq!(ascii, message.inside()[..passed].is_ascii());
     // What was passed is the beginning of a record that the judge ignores for that reason.
     let passed = unescaped(&message.inside()[..passed]).unwrap();
     let is_cut = matches!(Record::parse(&passed), Err(RecordError::NotJson));

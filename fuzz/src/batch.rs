@@ -8,7 +8,7 @@ use arbitrary::{Result, Unstructured};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Crc;
-use regionwatch::envelope::{Batch, EnvelopeError, LARGEST_ENTRY, LogEntry, RawEntry, read_batch};
+use regionwatch::envelope::{Batch, EnvelopeError, LARGEST_ENTRY, LogEntry, RawEntry, each, read_batch};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -135,7 +135,7 @@ pub fn read_in_steps(
 ) -> (Vec<Seen>, std::result::Result<Batch, String>) {
     let mut entries = Vec::new();
     let source = || Steps { rest: batch, sizes: steps.iter().cycle() };
-    let read = read_batch(source, |_, entry| entries.push(look(&entry)));
+    let read = read_batch(source, each(|_, entry| entries.push(look(&entry))));
     (entries, read.map_err(|error: EnvelopeError| error.to_string()))
 }
 

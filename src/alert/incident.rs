@@ -214,13 +214,15 @@ impl IncidentKey {
 }
 
 /// 128 bits over some words, in hexadecimal.
-pub fn id_of(words: &[&str]) -> String {
+pub fn id_of<W: AsRef<[u8]>>(words: &[W]) -> String {
     let mut hash = Sha256::new();
     for word in words {
+        let word = word.as_ref();
         hash.update((word.len() as u64).to_be_bytes());
         hash.update(word);
     }
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let hash = hash.finalize();
+    hash.first_chunk().map_or_else(String::new, |id| format!("{:032x}", u128::from_be_bytes(*id)))
 }
 
 impl Incident {

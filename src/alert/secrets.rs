@@ -92,7 +92,9 @@ pub fn redacted(text: &str) -> Option<String> {
         return None;
     }
     let text = without_url_secrets(text);
-    match [pair(&text), token(&text)].into_iter().flatten().min() {
+    // Nearly no text has such a word in it, and then no name in it has.
+    let pair = if holds_secret_word(&text) { pair(&text) } else { None };
+    match [pair, token(&text)].into_iter().flatten().min() {
         None => Some(text),
         Some(0) => None,
         Some(end) => text.get(..end).map(|kept| format!("{kept}{CUT}")),
@@ -161,14 +163,11 @@ const LONGEST_KEY: usize = 100;
 /// Where the first word begins that looks like a token itself.
 fn token(text: &str) -> Option<usize> {
     let is_of_tokens = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    let starts = text.char_indices().scan(' ', |before, (at, c)| {
-        let begins = is_of_tokens(c) && !is_of_tokens(*before);
-        *before = c;
-        Some(begins.then_some(at))
-    });
-    starts.flatten().find(|at| {
-        let word = text.get(*at..).unwrap_or_default().split(|c: char| !is_of_tokens(c)).next();
-        word.is_some_and(is_token)
+    let mut end = 0;
+    text.split_inclusive(|c| !is_of_tokens(c)).find_map(|part| {
+        let start = end;
+        end += part.len();
+        is_token(part.trim_end_matches(|c| !is_of_tokens(c))).then_some(start)
     })
 }
 
@@ -205,8 +204,11 @@ fn is_token(word: &str) -> bool {
         "hvs.",
         "eyJ",
     ];
-    let is_random = |part: &str| part.len() >= 8 && part.contains(|c: char| c.is_ascii_digit());
-    BEGIN.iter().any(|begin| word.starts_with(begin))
+    const SHORTEST: usize = 8;
+    let is_random =
+        |part: &str| part.len() >= SHORTEST && part.contains(|c: char| c.is_ascii_digit());
+    word.len() >= SHORTEST
+        && BEGIN.iter().any(|begin| word.starts_with(begin))
         && word.split(|c: char| !c.is_ascii_alphanumeric()).any(is_random)
 }
 

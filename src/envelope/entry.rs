@@ -140,6 +140,11 @@ impl<'a> Escaped<'a> {
         value.get().starts_with('"').then(|| Escaped(value.get().as_bytes()))
     }
 
+    /// What stands behind the first quote, the last one included.
+    pub fn ahead(self) -> &'a [u8] {
+        self.0.strip_prefix(b"\"").unwrap_or_default()
+    }
+
     /// What stands between the quotes, still escaped.
     pub fn inside(self) -> &'a [u8] {
         let inside = self.0.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
@@ -195,9 +200,6 @@ struct Members<'a> {
     #[serde(borrow)]
     message: Option<&'a RawValue>,
 }
-
-/// The beginning of an entry is looked at so far. In bytes.
-pub(super) const LONGEST_HEAD: usize = 160;
 
 /// How many bytes there are up to the message, its first quote among them, in an entry that is
 /// written exactly as CloudWatch Logs writes it; 0 in any other.

@@ -92,7 +92,7 @@ impl Reading {
             // All records of a stream share what a batch may be, and none has much of it alone.
             let left = max_inflated.saturating_sub(inflated_bytes);
             let most = if stream.is_some() { left.min(LARGEST_OF_STREAM) } else { left };
-            match parcel.entries(most, |batch, entry| triage.take(batch, entry)) {
+            match parcel.entries(most, &mut triage) {
                 Ok(batch) => {
                     control &= batch.control;
                     inflated_bytes += batch.inflated_bytes;

@@ -218,7 +218,7 @@ fn pass_over_known<'m>(
     let start = *walk;
     pass_over(walk, identities)?;
     let passed = start.up_to(walk);
-    if let Some(place) = place.filter(|_| passed.len() >= 192) {
+    if let Some(place) = place.filter(|_| passed.len() >= 192 && walk.is_ascii()) {
         identities.keep(place, passed, ());
     }
     Ok(())

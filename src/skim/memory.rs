@@ -56,9 +56,10 @@ fn index(place: u64) -> usize {
 /// The place of a text.
 pub(super) fn place(text: &[u8]) -> u64 {
     const PRIME: u64 = 0x9E37_79B9_7F4A_7C15;
-    let add = |hash: u64, word: u64| (hash ^ word).wrapping_mul(PRIME).rotate_left(29);
+    // No product waits for the one before.
+    let add = |hash: u64, word: u64| hash.rotate_left(5) ^ word.wrapping_mul(PRIME);
     let (words, rest) = text.as_chunks();
     let hash = words.iter().fold(0, |hash, word| add(hash, u64::from_le_bytes(*word)));
     let hash = rest.iter().fold(hash, |hash, byte| add(hash, u64::from(*byte)));
-    hash ^ (hash >> 32)
+    hash.wrapping_mul(PRIME) >> 32
 }

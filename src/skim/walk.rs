@@ -2,18 +2,21 @@
 //!
 //! In there a quote is `\"`, and a backslash of the text is `\\`. Other escapes of the string around
 //! it, and white space between tokens, are allowed and not written by CloudTrail: they are
-//! odd, and so is whatever is no JSON. What was passed without a complaint is valid.
+//! odd, and so is whatever is no JSON. What was passed without a complaint is valid, as long as it is
+//! UTF-8. The end of the message is not known: a quote that is none of the text ends it, and is odd
+//! before that.
 
 use std::ops::Range;
 
-use crate::blocks::find;
-use crate::envelope::Escaped;
+use crate::blocks::end_of_plain;
 
 /// A place in the text.
 #[derive(Clone, Copy)]
 pub(super) struct Walk<'m> {
     /// What was not passed yet.
     rest: &'m [u8],
+    /// Whether what was passed is ASCII.
+    ascii: bool,
 }
 
 /// Something that is not written as CloudTrail writes it.
@@ -27,13 +30,14 @@ const QUOTE: &[u8; 2] = br#"\""#;
 const DEEPEST: u32 = 64;
 
 impl<'m> Walk<'m> {
-    pub(super) fn through(message: Escaped<'m>) -> Self {
-        Walk { rest: message.inside() }
+    /// Through what stands behind the first quote of a message.
+    pub(super) fn through(ahead: &'m [u8]) -> Self {
+        Walk { rest: ahead, ascii: true }
     }
 
-    /// How many bytes of the message were passed.
-    pub(super) fn passed(&self, message: Escaped<'m>) -> usize {
-        message.inside().len() - self.rest.len()
+    /// Whether all that was passed is ASCII.
+    pub(super) fn is_ascii(&self) -> bool {
+        self.ascii
     }
 
     /// What stands between this place and a later one.
@@ -47,7 +51,7 @@ impl<'m> Walk<'m> {
         self.rest.get(distance)
     }
 
-    /// Takes a text that was passed before.
+    /// Takes a text in ASCII that was passed before.
     pub(super) fn take_known(&mut self, text: &[u8]) -> bool {
         let behind = self.rest.strip_prefix(text);
         self.rest = behind.unwrap_or(self.rest);
@@ -66,7 +70,7 @@ impl<'m> Walk<'m> {
     }
 
     /// Behind a member of an object: the next key, its colon taken; `None` once the object is
-    /// closed. A key with escapes in it is odd, for it may be any.
+    /// closed. A key with escapes in it is odd, for it may be any, and so is one beyond ASCII.
     pub(super) fn next_key(&mut self) -> Result<Option<&'m [u8]>, Odd> {
         if self.take_if(b"}") { Ok(None) } else { self.key(br#",\""#).map(Some) }
     }
@@ -78,11 +82,11 @@ impl<'m> Walk<'m> {
 
     /// The end of the message.
     pub(super) fn end(&self) -> Result<(), Odd> {
-        if self.rest.is_empty() { Ok(()) } else { Err(Odd) }
+        if self.rest.starts_with(b"\"") { Ok(()) } else { Err(Odd) }
     }
 
     /// A string with something in it; `None` for an empty one and for null. Another value is odd,
-    /// and so is a string with escapes in it.
+    /// and so is a string with escapes in it, or beyond ASCII.
     pub(super) fn text(&mut self) -> Result<Option<&'m [u8]>, Odd> {
         if !self.take_if(QUOTE) {
             return self.take(b"null").map(|()| None);
@@ -179,9 +183,9 @@ impl<'m> Walk<'m> {
         }
     }
 
-    /// The rest of a string without escapes; its `end` is taken, too.
+    /// The rest of a string in ASCII without escapes; its `end` is taken, too.
     fn plain_string_to<const N: usize>(&mut self, end: &[u8; N]) -> Result<&'m [u8], Odd> {
-        let length = find(b'\\', self.rest).ok_or(Odd)?;
+        let length = end_of_plain(self.rest).ok_or(Odd)?;
         let (text, behind) = self.rest.split_at_checked(length).ok_or(Odd)?;
         self.rest = behind;
         self.take(end)?;
@@ -190,14 +194,26 @@ impl<'m> Walk<'m> {
 
     fn pass_over_string_to<const N: usize>(&mut self, end: &[u8; N]) -> Result<(), Odd> {
         loop {
-            let escape = find(b'\\', self.rest).ok_or(Odd)?;
-            self.rest = self.rest.get(escape..).ok_or(Odd)?;
+            let end_of_plain = end_of_plain(self.rest).ok_or(Odd)?;
+            self.rest = self.rest.get(end_of_plain..).ok_or(Odd)?;
             if self.take_if(end) {
                 return Ok(());
             }
-            self.take(br"\\")?;
-            self.pass_over_escaped()?;
+            if self.take_if(br"\\") {
+                self.pass_over_escaped()?;
+            } else {
+                self.pass_over_beyond_ascii()?;
+            }
         }
+    }
+
+    /// Characters beyond ASCII, of which few texts have any.
+    #[cold]
+    fn pass_over_beyond_ascii(&mut self) -> Result<(), Odd> {
+        let length = self.rest.iter().take_while(|byte| !byte.is_ascii()).count();
+        self.rest = self.rest.get(length..).filter(|_| length > 0).ok_or(Odd)?;
+        self.ascii = false;
+        Ok(())
     }
 
     /// What stands behind a backslash of the text.

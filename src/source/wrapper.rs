@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::delivery::Parcel;
-use crate::envelope::{Envelope, LogEntry, Reject, read_batch};
+use crate::envelope::{Envelope, LogEntry, Reject, each, read_batch};
 use crate::frame::Frame;
 use crate::record::string;
 
@@ -105,7 +105,7 @@ struct Wrapper<'a> {
 /// damage.
 fn payload(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
     let read = Envelope::open(text.as_bytes()).and_then(|envelope| {
-        envelope.entries(u64::MAX, |batch, found| entry(found.read(), &batch.owner, on_item))
+        envelope.entries(u64::MAX, each(|batch, found| entry(found.read(), &batch.owner, on_item)))
     });
     if read.is_err() {
         on_item(unreadable(text.as_bytes(), "it is a damaged subscription payload"));
@@ -114,15 +114,18 @@ fn payload(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
 
 fn record_of_stream(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
     let parcel = Parcel::of_record(text);
-    let read = parcel.entries(u64::MAX, |batch, found| entry(found.read(), &batch.owner, on_item));
+    let read =
+        parcel.entries(u64::MAX, each(|batch, found| entry(found.read(), &batch.owner, on_item)));
     if read.is_err() {
         on_item(unreadable(text.as_bytes(), "it is a damaged record of a stream"));
     }
 }
 
 fn batch(text: &str, on_item: &mut impl FnMut(Item<'_>)) {
-    let read =
-        read_batch(|| text.as_bytes(), |batch, found| entry(found.read(), &batch.owner, on_item));
+    let read = read_batch(
+        || text.as_bytes(),
+        each(|batch, found| entry(found.read(), &batch.owner, on_item)),
+    );
     if read.is_err() {
         on_item(unreadable(text.as_bytes(), "it is a damaged batch of log entries"));
     }

@@ -6,7 +6,7 @@
 use std::io::{self, Read};
 
 use proptest::prelude::*;
-use regionwatch::envelope::{LogEntry, read_batch};
+use regionwatch::envelope::{LogEntry, each, read_batch};
 use serde_json::{Value, json};
 
 use crate::skim::{Dice, damaged};
@@ -27,14 +27,14 @@ fn read(batch: &[u8], drip: usize) -> (Vec<(String, bool)>, String) {
     let mut entries = Vec::new();
     let outcome = read_batch(
         || Drip(batch, drip),
-        |batch, entry| {
+        each(|batch, entry| {
             let read = entry.read();
             let glance = entry.message();
             if let (Ok(read), Some(glance)) = (&read, glance) {
                 assert_eq!(read.message, glance);
             }
             entries.push((format!("{} {read:?}", batch.owner), glance.is_some()));
-        },
+        }),
     );
     (entries, format!("{outcome:?}"))
 }
@@ -112,7 +112,7 @@ proptest! {
         let batch = batch(&mut Dice(seed));
         let json: Value = serde_json::from_slice(&batch).unwrap();
         let mut expected = json["logEvents"].as_array().unwrap().iter();
-        read_batch(|| &batch[..], |_, entry| {
+        read_batch(|| &batch[..], each(|_, entry| {
             let expected = expected.next().unwrap();
             if let Ok(entry) = entry.read() {
                 assert_eq!(entry.message.unescape().unwrap(), expected["message"].as_str().unwrap());
@@ -121,7 +121,7 @@ proptest! {
                 // No message, or two; of the latter this reader of JSON takes one.
                 assert!(!expected["message"].is_string() || !expected["id"].is_null());
             }
-        }).unwrap();
+        })).unwrap();
         prop_assert!(expected.next().is_none());
     }
 }

@@ -1,7 +1,7 @@
 //! Our envelope against the type of `aws_lambda_events`: on what both can read they agree.
 
 use aws_lambda_events::event::cloudwatch_logs::LogsEvent;
-use regionwatch::envelope::Envelope;
+use regionwatch::envelope::{Envelope, each};
 
 use crate::samples::{events, payload};
 
@@ -21,11 +21,14 @@ fn both_read_the_same_entries_from_every_sample() {
         let theirs: LogsEvent = serde_json::from_slice(&payload).unwrap();
         let theirs = theirs.aws_logs.data;
         let mut ours = Vec::new();
-        let batch = Envelope::open(&payload).unwrap().entries(u64::MAX, |_, entry| {
-            let entry = entry.read().unwrap();
-            let message = entry.message.unescape().unwrap().into_owned();
-            ours.push((entry.id.into_owned(), entry.timestamp.unwrap(), message));
-        });
+        let batch = Envelope::open(&payload).unwrap().entries(
+            u64::MAX,
+            each(|_, entry| {
+                let entry = entry.read().unwrap();
+                let message = entry.message.unescape().unwrap().into_owned();
+                ours.push((entry.id.into_owned(), entry.timestamp.unwrap(), message));
+            }),
+        );
         let batch = batch.unwrap();
         assert_eq!(batch.owner, theirs.owner);
         assert_eq!(batch.log_group, theirs.log_group);

@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use regionwatch::envelope::{Envelope, EnvelopeError, LARGEST_ENTRY, read_batch};
+use regionwatch::envelope::{Envelope, EnvelopeError, LARGEST_ENTRY, each, read_batch};
 use regionwatch::inflate::{Inflate, InflateError};
 use regionwatch::policy::{Policy, Reason};
 use regionwatch::triage::{MOST_INCIDENTS, Triage, Triaged};
@@ -42,9 +42,8 @@ fn triaged(payload: &[u8]) -> (Result<Triaged, EnvelopeError>, u64) {
     let mut outcome = None;
     let used = allocation_counter::measure(|| {
         let mut triage = Triage::new(policy);
-        let read = Envelope::open(payload).and_then(|envelope| {
-            envelope.entries(64 * 1024 * 1024, |batch, entry| triage.take(batch, entry))
-        });
+        let read = Envelope::open(payload)
+            .and_then(|envelope| envelope.entries(64 * 1024 * 1024, &mut triage));
         outcome = Some(read.map(|_| triage.finish()));
     });
     (outcome.unwrap(), used.bytes_max)
@@ -248,9 +247,9 @@ fn a_sample_cut_anywhere_is_an_error() {
         assert!(triaged(cut.as_bytes()).0.is_err(), "{cut}");
     }
     for cut in 0..batch.trim_ascii_end().len() {
-        assert!(read_batch(|| &batch[..cut], |_, _| ()).is_err(), "the batch at {cut}");
+        assert!(read_batch(|| &batch[..cut], each(|_, _| ())).is_err(), "the batch at {cut}");
     }
-    assert!(read_batch(|| &batch[..], |_, _| ()).is_ok());
+    assert!(read_batch(|| &batch[..], each(|_, _| ())).is_ok());
 }
 
 #[test]
@@ -269,5 +268,5 @@ fn a_source_that_fails_is_an_error() {
             Ok(read)
         }
     }
-    assert!(read_batch(|| Failing(0), |_, _| ()).is_err());
+    assert!(read_batch(|| Failing(0), each(|_, _| ())).is_err());
 }

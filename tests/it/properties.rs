@@ -1,7 +1,7 @@
 //! What holds for every batch.
 
 use proptest::prelude::*;
-use regionwatch::envelope::Envelope;
+use regionwatch::envelope::{Envelope, each};
 use regionwatch::policy::Policy;
 use regionwatch::triage::{Triage, Triaged};
 use serde_json::{Value, json};
@@ -62,7 +62,7 @@ fn triage(messages: &[String], policy: &Policy) -> Triaged {
     let payload = pack(messages);
     let mut triage = Triage::new(policy);
     let envelope = Envelope::open(&payload).unwrap();
-    envelope.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+    envelope.entries(u64::MAX, &mut triage).unwrap();
     triage.finish()
 }
 
@@ -78,9 +78,9 @@ proptest! {
         let payload = pack(&messages);
         let mut seen = Vec::new();
         let envelope = Envelope::open(&payload).unwrap();
-        let batch = envelope.entries(u64::MAX, |_, entry| {
+        let batch = envelope.entries(u64::MAX, each(|_, entry| {
             seen.push(entry.read().unwrap().message.unescape().unwrap().into_owned());
-        }).unwrap();
+        })).unwrap();
         prop_assert_eq!(seen, messages);
         prop_assert_eq!(batch.owner, "111122223333");
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use regionwatch::delivery::Delivery;
+use regionwatch::envelope::each;
 use regionwatch::policy::Policy;
 use regionwatch::source::{self, Item};
 use regionwatch::triage::{Triage, Triaged};
@@ -33,9 +34,12 @@ pub fn names() -> Vec<String> {
 fn messages(payload: &[u8]) -> Vec<String> {
     let mut messages = Vec::new();
     for parcel in Delivery::open(payload).unwrap().parcels() {
-        let read = parcel.entries(u64::MAX, |_, entry| {
-            messages.push(entry.read().unwrap().message.unescape().unwrap().into_owned());
-        });
+        let read = parcel.entries(
+            u64::MAX,
+            each(|_, entry| {
+                messages.push(entry.read().unwrap().message.unescape().unwrap().into_owned());
+            }),
+        );
         read.unwrap();
     }
     messages
@@ -60,7 +64,7 @@ pub fn triaged(name: &str, policy: &Policy) -> Triaged {
     let mut triage = Triage::new(policy);
     for (number, parcel) in Delivery::open(&payload).unwrap().parcels().iter().enumerate() {
         triage.turn_to(number);
-        parcel.entries(u64::MAX, |batch, entry| triage.take(batch, entry)).unwrap();
+        parcel.entries(u64::MAX, &mut triage).unwrap();
     }
     triage.finish()
 }

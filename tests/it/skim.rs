@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use regionwatch::envelope::{Escaped, RawEntry, read_batch};
-use regionwatch::policy::{Policy, Verdict};
+use regionwatch::envelope::{Batch, Escaped, RawEntry, ReadEntries, read_batch};
+use regionwatch::policy::{Policy, Reason, Verdict};
 use regionwatch::record::Record;
-use regionwatch::skim::{Seen, Skim, Skimmer};
+use regionwatch::skim::{Seen, Skimmed, Skimmer};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -89,8 +89,18 @@ impl<'p> Trial<'p> {
     /// `text`: what the message says, where it is valid.
     #[track_caller]
     fn check_message(&mut self, message: Escaped<'_>, text: Option<&str>) {
-        let (skim, passed) = self.skimmer.skim_to(message, OWNER);
-        let Skim::Ignore(reason) = skim else {
+        let skimmed = self.skimmer.skim(message.ahead(), OWNER);
+        self.check_skimmed(skimmed, message, text);
+    }
+
+    #[track_caller]
+    fn check_skimmed(
+        &mut self,
+        skimmed: Option<Skimmed>,
+        message: Escaped<'_>,
+        text: Option<&str>,
+    ) {
+        let Some(Skimmed { reason, passed, ascii }) = skimmed else {
             *self.seen.entry("unsure".to_owned()).or_default() += 1;
             return;
         };
@@ -103,6 +113,7 @@ impl<'p> Trial<'p> {
         }
         // The judge cannot read it. What was gone through is the beginning of one that it can.
         let inside = message.inside();
+        assert_eq!(ascii, inside[..passed].is_ascii());
         let passed = std::str::from_utf8(&inside[..passed]).unwrap();
         let passed: String = serde_json::from_str(&format!("\"{passed}\"")).unwrap();
         assert_eq!(judged(self.policy, &format!("{passed}}}")), expected, "{passed} of {text:?}");
@@ -119,17 +130,28 @@ impl<'p> Trial<'p> {
         }
         batch.extend_from_slice(b"]}");
         // A message may end the string, the entry or the batch; then there are other entries.
-        let _outcome = read_batch(|| &batch[..], |_, entry| self.check_entry(entry));
+        let _outcome = read_batch(|| &batch[..], self);
+    }
+}
+
+/// Skims what is ahead, and looks up then what it was.
+impl ReadEntries for &mut Trial<'_> {
+    type Foreseen = Skimmed;
+
+    fn look(&mut self, batch: &Batch, ahead: &[u8]) -> Option<(Skimmed, usize)> {
+        let skimmed = self.skimmer.skim(ahead, &batch.owner)?;
+        let inside = if skimmed.ascii { skimmed.passed } else { 0 };
+        Some((skimmed, inside))
     }
 
-    fn check_entry(&mut self, entry: RawEntry<'_>) {
+    fn take(&mut self, _: &Batch, entry: RawEntry<'_>, skimmed: Option<Skimmed>) {
         let read = entry.read().ok();
-        let Some(message) = entry.message() else { return };
+        let Some(message) = entry.message() else { return assert_eq!(skimmed, None) };
         if let Some(read) = &read {
             assert_eq!(read.message, message);
         }
         let text = read.and_then(|entry| entry.message.unescape());
-        self.check_message(message, text.as_deref());
+        self.check_skimmed(skimmed, message, text.as_deref());
     }
 }
 
@@ -470,22 +492,23 @@ fn nobody_can_plant_a_region_in_what_they_send() {
     assert_eq!(trial.seen.get("unsure"), Some(&(3 * PLANTED.len() as u64)), "{:?}", trial.seen);
 }
 
+fn skim(skimmer: &mut Skimmer<'_>, message: &RawValue) -> Option<Reason> {
+    Some(skimmer.skim(Escaped::of(message).unwrap().ahead(), OWNER)?.reason)
+}
+
 #[test]
 fn the_first_of_two_fields_counts_and_the_second_goes_unnoticed() {
     let policy = policy("");
     let call = r#""eventSource":"ec2.amazonaws.com","eventName":"RunInstances""#;
     let mut skimmer = Skimmer::new(&policy);
-    let mut skimmed = |text: &str| skimmer.skim(Escaped::of(&escaped(text)).unwrap(), OWNER);
-    let approved = Skim::Ignore(regionwatch::policy::Reason::ApprovedRegion);
+    let mut skimmed = |text: &str| skim(&mut skimmer, &escaped(text));
+    let approved = Some(Reason::ApprovedRegion);
     assert_eq!(
         skimmed(&format!(r#"{{{call},"awsRegion":"us-east-1","awsRegion":"eu-west-3"}}"#)),
         approved
     );
     assert_eq!(skimmed(&format!(r#"{{{call},"awsRegion":"us-east-1","ev"#)), approved);
-    assert_eq!(
-        skimmed(&format!(r#"{{"eventName":"X",{call},"awsRegion":"us-east-1"}}"#)),
-        Skim::Unsure
-    );
+    assert_eq!(skimmed(&format!(r#"{{"eventName":"X",{call},"awsRegion":"us-east-1"}}"#)), None);
     let twice = json!({"eventTime": 1}).to_string();
     assert_eq!(
         skimmed(&format!(
@@ -493,7 +516,7 @@ fn the_first_of_two_fields_counts_and_the_second_goes_unnoticed() {
             &twice[1..14],
             &twice[1..14]
         )),
-        Skim::Unsure
+        None
     );
 }
 
@@ -595,8 +618,8 @@ proptest! {
             trial.check(&text);
             let message = escaped(&text);
             let message = Escaped::of(&message).unwrap();
-            let fresh = Skimmer::new(policy).skim(message, OWNER);
-            prop_assert_eq!(trial.skimmer.skim(message, OWNER), fresh, "{}", text);
+            let fresh = Skimmer::new(policy).skim(message.ahead(), OWNER);
+            prop_assert_eq!(trial.skimmer.skim(message.ahead(), OWNER), fresh, "{}", text);
             seen = trial.skimmer.into_seen();
         }
     }
@@ -610,8 +633,23 @@ fn a_call_that_was_seen_behind_another_key_is_read_again() {
         r#":"{name}","eventSource":"ec2.amazonaws.com","awsRegion":"us-east-1","readOnly":true}}"#
     );
     let mut skimmer = Skimmer::new(&policy);
-    let mut skimmed = |text: &str| skimmer.skim(Escaped::of(&escaped(text)).unwrap(), OWNER);
-    let approved = Skim::Ignore(regionwatch::policy::Reason::ApprovedRegion);
+    let mut skimmed = |text: &str| skim(&mut skimmer, &escaped(text));
+    let approved = Some(Reason::ApprovedRegion);
     assert_eq!(skimmed(&format!(r#"{{"eventName"{rest}"#)), approved);
-    assert_eq!(skimmed(&format!(r#"{{"eventSource"{rest}"#)), Skim::Unsure);
+    assert_eq!(skimmed(&format!(r#"{{"eventSource"{rest}"#)), None);
+}
+
+#[test]
+fn a_message_that_ends_early_is_not_completed_by_what_stands_behind_it() {
+    let policy = policy("");
+    let region = r#"{\"eventSource\":\"ec2.amazonaws.com\",\"eventName\":\"X\",\"awsRegion\":\"us-east-1\"}""#;
+    let skim = |ahead: &str| Skimmer::new(&policy).skim(ahead.as_bytes(), OWNER);
+    assert!(skim(region).is_some());
+    for cut in 0..=region.len() - r#"\"}""#.len() {
+        let (kept, lost) = region.split_at(cut);
+        assert_eq!(skim(kept), None, "{kept}");
+        assert_eq!(skim(&format!("{kept}\"{lost}")), None, "{kept}");
+        let next = format!(r#"{kept}"}},{{"id":"2","timestamp":1,"message":"{region}"#);
+        assert_eq!(skim(&next), None, "{next}");
+    }
 }
