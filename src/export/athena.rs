@@ -60,7 +60,7 @@ impl Trail {
             }
         };
         let place = location.trim_end_matches('/');
-        let location = checked(place, "location such as s3://bucket/prefix", is_location(place));
+        let location = checked(place, LOCATION, is_location(place));
         let account = |id: &String| {
             let is_id = id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit());
             checked(id, "account id of twelve digits", is_id)
@@ -79,9 +79,15 @@ impl Trail {
     }
 }
 
+const LOCATION: &str = "location such as s3://bucket/prefix, which ends before AWSLogs/";
+
+/// `AWSLogs/` is put behind it: with that in it, no file would be found, and nobody told.
 fn is_location(text: &str) -> bool {
     text.strip_prefix("s3://").is_some_and(|rest| {
-        !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
+        let mut parts = rest.split('/');
+        parts.next().is_some_and(|bucket| !bucket.is_empty())
+            && parts.all(|part| part != "AWSLogs")
+            && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
     })
 }
 
