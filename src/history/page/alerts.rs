@@ -51,7 +51,7 @@ pub fn timeline(report: &Report<'_>) -> Markup {
     html! {
         section {
             h2 { "When" }
-            p.dim { "The gravest incidents: from the first call to the last, with a mark for each message, or for several that came close." }
+            p.dim { "The gravest incidents: from the first call to the last, with marks where messages were sent." }
             div.axis { span { (minute(first)) } span { (minute(last)) } }
             @for incident in incidents.iter().take(MOST_LINES) { (line(report, incident, first, last)) }
             @if more > 0 { p.note { (number(more as u64)) " more incidents, less grave or smaller." } }
@@ -176,7 +176,7 @@ fn full(report: &Report<'_>, message: &Message) -> Markup {
         details {
             summary {
                 span class=(format!("sev {}", line.severity)) { (line.severity) }
-                span.when { @match line.at { Some(at) => (minute(at)), None => "no time" } }
+                span.when { (when(line.at)) }
                 span { (line.title) span.dim { (again.unwrap_or_default()) } }
             }
             @match mail {
@@ -185,6 +185,10 @@ fn full(report: &Report<'_>, message: &Message) -> Markup {
             }
         }
     }
+}
+
+fn when(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "no time".to_owned(), minute)
 }
 
 fn short(report: &Report<'_>, messages: &[&Message]) -> Markup {
@@ -198,7 +202,7 @@ fn short(report: &Report<'_>, messages: &[&Message]) -> Markup {
                 @let line = report.messages.line(message);
                 tr {
                     td { span class=(format!("sev {}", line.severity)) { (line.severity) } }
-                    td.when { @if let Some(at) = line.at { (minute(at)) } }
+                    td.when { (when(line.at)) }
                     td { (line.title) }
                 }
             } } } }
@@ -234,7 +238,7 @@ fn groups(report: &Report<'_>, messages: &[&Message]) -> Markup {
                 tr {
                     td { span class=(format!("sev {}", severity.0)) { (severity.0) } }
                     td.n { (number(*count)) }
-                    td { (who) " in " (region) }
+                    td { @if region.is_empty() { "unreadable entries" } @else { (who) " in " (region) } }
                 }
             } } } }
             @if more > 0 { p.note { "and " (number(more as u64)) " more principals and regions" } }
