@@ -159,6 +159,7 @@ fn hidden(calls: &[Counted], last: Option<Timestamp>) -> String {
 /// The one word, or how many there are.
 fn few(words: &BTreeSet<String>, what: &str) -> String {
     match (words.len(), words.first()) {
+        (1, Some(word)) if word.is_empty() => format!("unknown {what}"),
         (1, Some(word)) => word.clone(),
         (many, _) => format!("{many} {what}"),
     }

@@ -156,6 +156,8 @@ fn the_table_is_over_the_files_of_a_trail() {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     assert!(!text.contains("cn-north-1") && !text.contains("us-gov-west-1"));
+    let twice = trail(&["444455556666", "111122223333", "444455556666"], None);
+    assert_eq!(table(&twice), text);
     let organization = table(&trail(&["111122223333"], Some("o-exampleorgid")));
     assert!(organization.contains("LOCATION 's3://trail/logs/AWSLogs/o-exampleorgid/'"));
     let china = policy("approved_regions = [\"cn-north-1\"]");
