@@ -15,7 +15,7 @@ use jiff::civil::Date;
 
 use crate::policy::calls::CallAccess;
 use crate::policy::rule::{Exempt, Test};
-use crate::policy::{Global, Patterns, Policy, Watch};
+use crate::policy::{Global, Pattern, Patterns, Policy, Watch};
 use crate::record::access::has_verb;
 use crate::record::{Access, region};
 
@@ -341,16 +341,10 @@ const UNBOUND: [&str; 2] = [
      nobody needs first",
 ];
 
-/// Which matcher of an exemption is said: the narrowest that can be. A session's ARN and a service
-/// of AWS are no `aws:PrincipalArn`.
+/// Which matcher of an exemption is said: the narrowest that can be.
 fn said_first(test: &Test) -> Option<u8> {
-    let is_principal = |list: &Patterns| {
-        !list
-            .iter()
-            .any(|p| ["assumed-role", "amazonaws.com"].iter().any(|part| p.as_str().contains(part)))
-    };
     match test {
-        Test::Principals(list) if is_principal(list) => Some(0),
+        Test::Principals(list) if list.iter().all(is_principal) => Some(0),
         Test::Calls(calls) if calls.iter().all(|call| of_call(call).is_some()) => Some(1),
         Test::Services(list) if list.iter().all(|name| action(name.as_str(), "*").is_some()) => {
             Some(2)
@@ -359,6 +353,14 @@ fn said_first(test: &Test) -> Option<u8> {
         Test::Accounts(_) => Some(4),
         _ => None,
     }
+}
+
+/// Whether what it matches is an `aws:PrincipalArn`. A session's ARN, or its name, and a service of
+/// AWS are none.
+fn is_principal(pattern: &Pattern) -> bool {
+    let text = pattern.as_str().to_ascii_lowercase();
+    let is_lasting = ["user/", "role/", ":root"].iter().any(|part| text.contains(part));
+    pattern.matches_everything() || (is_lasting && !text.contains("assumed-role"))
 }
 
 fn as_written(list: &Patterns) -> Vec<String> {

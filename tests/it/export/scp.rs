@@ -242,6 +242,29 @@ fn who_is_exempt_may_until_the_exemption_ends() {
     assert!(!may(&named, "cloudtrail:UpdateTrail", "us-east-1", role));
 }
 
+/// Whoever is asked for by a session is not known, and then what else is asked for passes.
+#[test]
+fn an_exempt_session_is_not_denied() {
+    let role = "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Ops_1";
+    let exempt = |principal: &str| {
+        format!(
+            "[[exempt]]\nid = \"her\"\nreason = \"r\"\nprincipals = [\"{principal}\"]\ncalls = [\"ec2:Run*\"]"
+        )
+    };
+    for session in ["*/nikki@example.com", "*:ASSUMED-ROLE/*/nikki@example.com", "*nikki*"] {
+        let user = exempt(session);
+        assert!(may(&user, "ec2:RunInstances", "eu-west-1", role), "{user}");
+        let notes = export(&user).notes.join("\n");
+        assert!(
+            notes.contains("exemption `her`: it knows its calls, and not its principals"),
+            "{notes}"
+        );
+    }
+    let user = exempt("*:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Ops_*");
+    assert!(may(&user, "ec2:RunInstances", "eu-west-1", role));
+    assert!(!may(&user, "ec2:RunInstances", "eu-west-1", MATEO));
+}
+
 #[test]
 fn what_it_cannot_tell_is_said() {
     let notes = export(POLICIES[5]).notes.join("\n");
