@@ -39,7 +39,7 @@ fn stacks(c: char) -> bool {
 /// Control characters, line separators, what Unicode has to be invisible (Unicode Character
 /// Database, `Default_Ignorable_Code_Point`: fillers, joiners, variation selectors, tags, marks of
 /// direction) or to frame a note, and the one letter that is blank, U+2800.
-fn is_harmful(c: char) -> bool {
+pub fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}'

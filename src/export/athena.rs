@@ -8,6 +8,8 @@
 mod query;
 mod sql;
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
 
 use crate::policy::Policy;
@@ -60,28 +62,39 @@ impl Trail {
             }
         };
         let place = location.trim_end_matches('/');
-        let location = checked(place, "location such as s3://bucket/prefix", is_location(place));
-        let account = |id: &String| {
+        let location = checked(place, LOCATION, is_location(place));
+        let account = |id: &&String| {
             let is_id = id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit());
             checked(id, "account id of twelve digits", is_id)
         };
-        let region = |code: &String| checked(code, "region code", region::is_code(code));
+        let region = |code: &&String| checked(code, "region code", region::is_code(code));
         let organization =
             organization.map(|id| checked(id, "organisation id", has_only(id, "o-", b"")));
         Ok(Trail {
             location: location?,
             organization: organization.transpose()?,
-            accounts: accounts.iter().map(account).collect::<Result<_, _>>()?,
-            regions: regions.iter().map(region).collect::<Result<_, _>>()?,
+            accounts: each_once(accounts).iter().map(account).collect::<Result<_, _>>()?,
+            regions: each_once(regions).iter().map(region).collect::<Result<_, _>>()?,
             from,
             table: checked(table, "name of a table", has_only(table, "", b"_."))?,
         })
     }
 }
 
+/// Files of a partition that is named twice would be read twice.
+fn each_once(words: &[String]) -> BTreeSet<&String> {
+    words.iter().collect()
+}
+
+const LOCATION: &str = "location such as s3://bucket/prefix, which ends before AWSLogs/";
+
+/// `AWSLogs/` is put behind it: with that in it, no file would be found, and nobody told.
 fn is_location(text: &str) -> bool {
     text.strip_prefix("s3://").is_some_and(|rest| {
-        !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
+        let mut parts = rest.split('/');
+        parts.next().is_some_and(|bucket| !bucket.is_empty())
+            && parts.all(|part| part != "AWSLogs")
+            && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(&b))
     })
 }
 

@@ -18,8 +18,8 @@ use crate::record::region;
 use super::{Export, approved_everywhere, is_told, listed};
 use names::Names;
 use term::{
-    EVERY_CALL, NO_REGION, READ_ONLY_IS_NOT_TRUE, SWITCHES, all, any, in_regions, like, name_like,
-    named_any, of_accounts, source, sources,
+    EVERY_CALL, NO_REGION, READ_ONLY_IS_NOT_TRUE, SWITCHES, all, any, in_regions, is_in_aws_case,
+    like, name_like, named_any, of_accounts, source, sources,
 };
 
 /// Characters that a filter pattern has at most ("CloudWatch Logs quotas").
@@ -185,10 +185,19 @@ impl Parts {
         others: &[String],
     ) -> Result<(), PatternError> {
         for call in calls {
-            if others.is_empty() && self.watched.add(call.name.as_str(), &call.to_string()) {
+            let name = call.name.as_str();
+            if others.is_empty()
+                && is_in_aws_case(name)
+                && self.watched.add(name, &call.to_string())
+            {
                 continue;
             }
-            let terms = [source(&call.service), name_like(&call.name)].into_iter().flatten();
+            let named = name_like(&call.name);
+            if named.is_none() && !call.name.matches_everything() {
+                let id = watch.id();
+                self.notes.push(format!("watch `{id}` matches other names than `{name}`, too"));
+            }
+            let terms = [source(&call.service), named].into_iter().flatten();
             let terms: Vec<String> = terms.chain(others.iter().cloned()).collect();
             if terms.is_empty() {
                 return Err(PatternError::Watch(watch.id().to_string()));
@@ -232,7 +241,8 @@ impl Parts {
         notes.extend(self.notes.iter().cloned());
         notes.push(
             "it sees nothing in a message that is no JSON, in an awsRegion or readOnly that is a number, a list or an \
-             object, and in names and codes that are not in the case in which AWS writes them"
+             object, and in names and codes that are not in the case in which AWS writes them, in a record or in a \
+             watch with capitals of its own"
                 .to_owned(),
         );
         notes

@@ -15,7 +15,7 @@ use jiff::civil::Date;
 
 use crate::policy::calls::CallAccess;
 use crate::policy::rule::{Exempt, Test};
-use crate::policy::{Global, Patterns, Policy, Watch};
+use crate::policy::{Global, Pattern, Patterns, Policy, Watch};
 use crate::record::access::has_verb;
 use crate::record::{Access, region};
 
@@ -242,8 +242,9 @@ impl<'p> Scp<'p> {
                 |action: &String| hold(&self.passing, action) && !hold(&self.exempt, action);
             let Some(action) = action(service, &name).filter(passes) else { continue };
             let is_global = self.globals.iter().any(|global| global.services.matches(service));
+            let is_ignored = service == "signin" && !self.policy.alert_on_sign_ins;
             match access {
-                _ if !is_told(self.policy, access) => {}
+                _ if is_ignored || !is_told(self.policy, access) => {}
                 CallAccess::When(..) => drop(asked.insert(action)),
                 _ if is_global => global.push(action),
                 _ => usual.push(action),
@@ -265,25 +266,13 @@ impl<'p> Scp<'p> {
     }
 
     /// Denies what a watch matches, wherever; `Err` says what it cannot tell.
-    fn watch(&self, watch: &Watch) -> Result<Statement, String> {
+    fn watch(&mut self, watch: &Watch) -> Result<Statement, String> {
         let tests = &watch.matcher.0;
-        let calls = tests.iter().find_map(|test| match test {
-            Test::Calls(calls) => Some(calls.iter().filter_map(of_call).collect()),
-            _ => None,
-        });
-        let services = || {
-            tests.iter().find_map(|test| match test {
-                Test::Services(list) => {
-                    Some(list.iter().filter_map(|name| action(name.as_str(), "*")).collect())
-                }
-                _ => None,
-            })
-        };
-        let sid: String = watch.id().split(|c: char| !c.is_ascii_alphanumeric()).collect();
-        let actions: Vec<String> = calls.or_else(services).unwrap_or(vec!["*".to_owned()]);
+        let (actions, others) = watched(tests);
         if actions.is_empty() {
             return Err("what it names is no action".to_owned());
         }
+        let sid: String = watch.id().split(|c: char| !c.is_ascii_alphanumeric()).collect();
         let mut statement = Statement::of(&format!("Watch{sid}"), actions);
         for test in tests {
             statement = match test {
@@ -306,8 +295,42 @@ impl<'p> Scp<'p> {
                 })?,
             );
         }
+        if !others.is_empty() {
+            let (id, others) = (watch.id(), listed(others));
+            self.notes
+                .push(format!("of watch `{id}` it does not deny {others}: that is no action"));
+        }
         Ok(statement.unless(PRINCIPAL, &whose))
     }
+}
+
+/// The actions that a watch names, all of them where it names none; and what is no action.
+fn watched(tests: &[Test]) -> (Vec<String>, Vec<String>) {
+    let calls = tests.iter().find_map(|test| match test {
+        Test::Calls(calls) => {
+            Some(calls.iter().map(|call| of_call(call).ok_or(call.to_string())).collect())
+        }
+        _ => None,
+    });
+    let services = || {
+        tests.iter().find_map(|test| match test {
+            Test::Services(list) => {
+                let names = list.iter().map(|name| name.as_str());
+                Some(names.map(|name| action(name, "*").ok_or(name.to_owned())).collect())
+            }
+            _ => None,
+        })
+    };
+    let named: Vec<Result<String, String>> =
+        calls.or_else(services).unwrap_or(vec![Ok("*".to_owned())]);
+    let (mut actions, mut others) = (Vec::new(), Vec::new());
+    for one in named {
+        match one {
+            Ok(action) => actions.push(action),
+            Err(other) => others.push(other),
+        }
+    }
+    (actions, others)
 }
 
 const SWITCHES: [&str; 2] = ["account:EnableRegion", "account:DisableRegion"];
@@ -318,16 +341,10 @@ const UNBOUND: [&str; 2] = [
      nobody needs first",
 ];
 
-/// Which matcher of an exemption is said: the narrowest that can be. A session's ARN and a service
-/// of AWS are no `aws:PrincipalArn`.
+/// Which matcher of an exemption is said: the narrowest that can be.
 fn said_first(test: &Test) -> Option<u8> {
-    let is_principal = |list: &Patterns| {
-        !list
-            .iter()
-            .any(|p| ["assumed-role", "amazonaws.com"].iter().any(|part| p.as_str().contains(part)))
-    };
     match test {
-        Test::Principals(list) if is_principal(list) => Some(0),
+        Test::Principals(list) if list.iter().all(is_principal) => Some(0),
         Test::Calls(calls) if calls.iter().all(|call| of_call(call).is_some()) => Some(1),
         Test::Services(list) if list.iter().all(|name| action(name.as_str(), "*").is_some()) => {
             Some(2)
@@ -336,6 +353,14 @@ fn said_first(test: &Test) -> Option<u8> {
         Test::Accounts(_) => Some(4),
         _ => None,
     }
+}
+
+/// Whether what it matches is an `aws:PrincipalArn`. A session's ARN, or its name, and a service of
+/// AWS are none.
+fn is_principal(pattern: &Pattern) -> bool {
+    let text = pattern.as_str().to_ascii_lowercase();
+    let is_lasting = ["user/", "role/", ":root"].iter().any(|part| text.contains(part));
+    pattern.matches_everything() || (is_lasting && !text.contains("assumed-role"))
 }
 
 fn as_written(list: &Patterns) -> Vec<String> {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::alert::text::clean;
 use crate::alert::{Incident, IncidentKey, prose};
 use crate::policy::{Policy, Reason, Severity};
 use crate::record::{Outcome, Record};
@@ -164,7 +165,7 @@ impl Seen {
         self.subjects.len()
     }
 
-    /// Its calls with their counts, the most frequent first.
+    /// Its calls with their counts, by name.
     pub fn calls(&self, sighting: &Sighting) -> BTreeMap<String, u64> {
         let named = sighting
             .calls
@@ -225,13 +226,15 @@ impl Sighting {
 }
 
 impl Calls {
+    /// Names that look alike are one.
     fn number(&mut self, name: &str) -> usize {
-        if let Some(known) = self.known.get(name) {
+        let name = clean(name, LONGEST_NAME);
+        if let Some(known) = self.known.get(&name) {
             return *known;
         }
         let number = self.names.len();
-        self.names.push(crate::alert::text::clean(name, LONGEST_NAME));
-        self.known.insert(name.to_owned(), number);
+        self.names.push(name.clone());
+        self.known.insert(name, number);
         number
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::alert::{Alert, Context, FollowUp, Rejects};
+use crate::alert::{Alert, Context, FollowUp, Rejects, prose};
 use crate::handler::{self, Limits};
 use crate::ledger::{self, Decision, InMemoryLedger, Ledger, Telling};
 use crate::policy::{Policy, Severity};
@@ -175,6 +175,11 @@ impl Messages {
         digests.filter(|message| matches!(message.about, About::Digest(_))).count()
     }
 
+    /// How many tell of what is unreadable.
+    pub fn of_rejects(&self) -> usize {
+        self.list.iter().filter(|message| matches!(message.about, About::Rejects)).count()
+    }
+
     fn told(&self, told: &Told) -> Option<(&Subject, &Sighting)> {
         let (_, subject, sighting) = self.seen.sightings.get(told.sighting)?;
         Some((self.seen.subject(*subject)?, sighting))
@@ -193,7 +198,7 @@ impl Messages {
         };
         let told = match &message.about {
             About::Rejects => {
-                let title = format!("{} unreadable entries", self.rejects.count);
+                let title = prose::unreadable_entries(self.rejects.count);
                 return Line { title, ..line };
             }
             About::Incident(told) => std::slice::from_ref(told),

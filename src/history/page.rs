@@ -64,16 +64,14 @@ impl Report<'_> {
             (Some(first), Some(last)) => format!("{} to {}", day(first), day(last)),
             _ => "No time is known".to_owned(),
         };
-        let approved = |region: &&super::report::Region| {
-            region.approved != super::report::Approved::None && region.activity.calls > 0
-        };
+        let approved =
+            |region: &&super::report::Region| region.approved != super::report::Approved::None;
         let (all, approved) = (self.regions.len(), self.regions.iter().filter(approved).count());
         let tile = |value: u64, what: &str| html! { li { b { (number(value)) } span { (what) } } };
         html! {
             p.dim {
-                (span) " · " (number(self.entries)) " records in "
-                (number(self.sources.files as u64))
-                @if self.sources.files == 1 { " file" } @else { " files" }
+                (span) " · " (counted(self.entries, "record", "records")) " in "
+                (counted(self.sources.files as u64, "file", "files"))
                 " · judged by policy "
                 code { (self.policy.version().digest) }
             }
@@ -135,10 +133,10 @@ impl Report<'_> {
                           about them was new. The next message of their incident counts them." }
                 }
                 @if self.rejects.count > 0 {
-                    li { (number(self.rejects.count)) " entries are unreadable." }
+                    li { (counted(self.rejects.count, "entry is", "entries are")) " unreadable." }
                 }
                 @if self.unwanted > 0 {
-                    li { (number(self.unwanted)) " records were outside of what was asked for." }
+                    li { (counted(self.unwanted, "record was", "records were")) " outside of what was asked for." }
                 }
                 @if *digests > 0 { li { (number(*digests)) " files and entries without records were passed over." } }
                 @if *interrupted { li { b { "Reading was broken off: this is not all." } } }
@@ -155,7 +153,6 @@ impl Report<'_> {
 }
 
 fn rule_row(rule: &Rule) -> Markup {
-    let more = rule.calls.len().saturating_sub(MOST_CALLS);
     html! {
         tr {
             td { (rule.id) " " span.dim { (rule.kind) } }
@@ -164,7 +161,7 @@ fn rule_row(rule: &Rule) -> Markup {
                 @for call in rule.calls.iter().take(MOST_CALLS) {
                     span.mono { (call.name) } span.dim { " " (number(call.count)) "  " }
                 }
-                @if more > 0 { span.dim { "and " (more) " more" } }
+                @if rule.calls.len() > MOST_CALLS { span.dim { "and others" } }
             }
             td.wideonly { @if let Some(last) = rule.last { (minute(last)) } }
         }
@@ -188,6 +185,11 @@ fn number(value: u64) -> String {
         shown.push(digit);
     }
     shown
+}
+
+/// `1 file`, `2 files`.
+fn counted(value: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(value), if value == 1 { one } else { many })
 }
 
 fn minute(time: Timestamp) -> String {

@@ -144,7 +144,9 @@ const MOST_CALLS: usize = 20;
 
 impl<'p> Report<'p> {
     pub(super) fn of(history: History<'p>, sources: Sources, pace: Pace) -> Self {
-        let History { policy, cells, rejects, hidden, .. } = history;
+        let History { policy, mut cells, rejects, hidden, .. } = history;
+        // Of some, all calls were counted elsewhere: they came again.
+        cells.list.retain(|cell| cell.activity.calls > 0);
         let (principals, principals_in_all) = principals(&cells);
         let mut all = Activity::default();
         cells.list.iter().for_each(|cell| all.join(&cell.activity));

@@ -119,10 +119,14 @@ impl Report<'_> {
             0 => String::new(),
             digests => format!(", {digests} tell many incidents in short"),
         };
+        let unreadable = match messages.of_rejects() {
+            0 => String::new(),
+            count => format!(", {count} what is unreadable"),
+        };
         let held = messages.held;
         writeln!(
             to,
-            "  {first} tell what is new, {again} that it goes on{digests}; calls held back: {held}"
+            "  {first} tell what is new, {again} that it goes on{digests}{unreadable}; calls held back: {held}"
         )?;
         list.sort_by_key(|message| std::cmp::Reverse(message.severity));
         for message in list.iter().take(MOST_MESSAGES) {
@@ -155,6 +159,7 @@ fn hidden(calls: &[Counted], last: Option<Timestamp>) -> String {
 /// The one word, or how many there are.
 fn few(words: &BTreeSet<String>, what: &str) -> String {
     match (words.len(), words.first()) {
+        (1, Some(word)) if word.is_empty() => format!("unknown {what}"),
         (1, Some(word)) => word.clone(),
         (many, _) => format!("{many} {what}"),
     }

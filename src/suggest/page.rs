@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use toml_writer::ToTomlValue;
 
-use crate::alert::text::clean;
+use crate::alert::text::{clean, is_harmful};
 use crate::policy::PolicyFile;
 use crate::policy::calls::CallAccess;
 use crate::record::Access;
@@ -156,9 +156,12 @@ impl Seen {
         if actor.calls.iter().any(|call| self.may_be_sensitive(call)) {
             return None;
         }
-        // Patterns know no escape: the wildcard for one character stands for another.
+        // Patterns know no escape: the wildcard for one character stands for another, also for one
+        // that would hide or reorder what is read here.
+        let one = |c: char| if c == '*' || is_harmful(c) { '?' } else { c };
         let list = |words: &[String]| {
-            let words: Vec<String> = words.iter().map(|word| word.replace('*', "?")).collect();
+            let words: Vec<String> =
+                words.iter().map(|word| word.chars().map(one).collect()).collect();
             words.to_toml_value()
         };
         let slug = |text: &str| {

@@ -188,6 +188,61 @@ fn a_page_about_thousands_of_alerts_shows_the_gravest_and_counts_the_rest() {
 }
 
 #[test]
+fn an_incident_that_goes_on_for_weeks_is_told_as_often_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut weeks: Vec<Value> = (0..500).map(|at| call(at, "ci")).collect();
+    for (at, record) in weeks.iter_mut().enumerate() {
+        let (day, hour) = (at / 12 % 28 + 1, at % 12 * 2);
+        let month = at / 336 + 9;
+        record["eventTime"] = json!(format!("2026-{month:02}-{day:02}T{hour:02}:00:00Z"));
+    }
+    let page = page(&weeks, "sandbox", folder.path());
+    assert!(page.contains("500 calls, 500 told"), "{page}");
+    // Their marks reach from the first to the last.
+    let ticks: Vec<&str> = page.split("class=\"tick ").skip(1).collect();
+    assert!((100..=200).contains(&ticks.len()), "{}", ticks.len());
+    assert!(
+        ticks[0].contains("x1=\"4\"") && ticks[ticks.len() - 1].contains("x1=\"99"),
+        "{ticks:?}"
+    );
+}
+
+#[test]
+fn calls_that_cannot_be_told_apart_are_counted_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["RunInstances", "RunInstances\u{200B}", "Run\u{202E}Instances"];
+    let records = names.iter().enumerate().map(|(at, name)| {
+        let mut record = call(at, "ci");
+        record["eventName"] = json!(name);
+        record
+    });
+    let page = page(&records.collect::<Vec<_>>(), "sandbox", folder.path());
+    let what = page.split_once("The calls that would have alerted.").unwrap().1;
+    let what = what.split("</section>").next().unwrap();
+    assert!(what.contains("ec2:RunInstances</td><td class=\"n\">3</td>"), "{what}");
+}
+
+#[test]
+fn of_what_an_exemption_hid_no_number_is_made_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let records = (0..40).map(|at| {
+        let mut record = call(at, "ci");
+        record["eventName"] = json!(format!("Run{at}"));
+        record
+    });
+    let lines: Vec<String> = records.map(|record| record.to_string()).collect();
+    fs::write(folder.path().join("records.ndjson"), lines.join("\n")).unwrap();
+    let (policy, out) = (folder.path().join("policy.toml"), folder.path().join("out.html"));
+    let text = "[[exempt]]\nid = \"ci\"\nreason = \"r\"\nprincipals = [\"*role/ci\"]\n";
+    fs::write(&policy, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_regionwatch"));
+    command.arg("scan").arg("--html").arg(&out).arg("--policy").arg(policy).arg(folder.path());
+    command.output().unwrap();
+    let page = fs::read_to_string(out).unwrap();
+    assert!(page.contains("and others") && !page.contains("and 15 more"), "{page}");
+}
+
+#[test]
 fn a_page_that_cannot_be_written_is_an_error() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_regionwatch"));
     command.args(["scan", "--html", "no/such/folder/out.html", "records/root.json"]);

@@ -169,6 +169,22 @@ fn a_record_that_comes_again_is_decided_again_and_counted_once() {
     assert_eq!(report["regions"][0]["calls"], 4);
 }
 
+/// Whatever else the second of them says.
+#[test]
+fn what_came_again_is_nobodys_call() {
+    let ignored = |role: &str, region: &str| {
+        let record = call("1", role, "DescribeInstances", TIME);
+        record.replace("eu-west-3", region)
+    };
+    let folder = folder(&[ignored("ci", "us-east-1"), ignored("ghost", "us-west-2")]);
+    let report = report(&[], &[folder.path()]);
+    assert_eq!(report["ignored_by"], json!({"approved-region": 1, "duplicate": 1}));
+    for list in ["principals", "regions", "accounts"] {
+        assert_eq!(report[list].as_array().unwrap().len(), 1, "{report}");
+    }
+    assert_eq!(report["principals_in_all"], 1);
+}
+
 const TIME: &str = "2026-11-20T10:00:00Z";
 
 #[test]
@@ -410,6 +426,16 @@ fn what_exemptions_hid_is_told_call_by_call() {
     let rules = report["rules"].as_array().unwrap();
     let rule = rules.iter().find(|rule| rule["id"] == "ci").unwrap();
     assert_eq!(rule["calls"][0], json!({"name": "ec2:CreateTags", "count": 2}));
+}
+
+#[test]
+fn the_messages_add_up_with_the_unreadable_one() {
+    let folder = folder(&[call("1", "ci", "RunInstances", TIME), "7".to_owned()]);
+    let text = stdout(&scan(&[], &[folder.path()]));
+    assert!(text.contains("MESSAGES: 2 would have been sent, 1 high, 1 medium"), "{text}");
+    let line = "1 tell what is new, 0 that it goes on, 1 what is unreadable; calls held back: 0";
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains("(no time)         1 unreadable entry\n"), "{text}");
 }
 
 /// The samples' regions, as a policy with a list for one account sees them.

@@ -212,6 +212,33 @@ fn hostile_texts_stay_in_their_comments() {
     assert!(!policy.contains(['\u{202E}', '\u{85}', '\u{2028}', '\r']), "{policy:?}");
 }
 
+/// What is shown is what holds: nothing in a rule is invisible, or stands in another order.
+#[test]
+fn hostile_texts_in_a_rule_are_wildcards() {
+    let service = role("ci\u{202E}ba\u{7}*", Some("cloudformation.amazonaws.com"));
+    let history: Vec<Value> =
+        (1..=20).map(|day| record(day, "us-east-2", "Run\u{200B}It\u{2066}", &service)).collect();
+    let policy = suggested(&text(&history));
+    let rule = &code(&policy)["exempt"][0];
+    assert_eq!(rule["principals"].to_string(), r#"["arn:aws:iam::111122223333:role/ci?ba??"]"#);
+    assert_eq!(rule["calls"].to_string(), r#"["ec2:Run?It?"]"#);
+    assert!(policy.contains("has 0 alerts"), "{policy}");
+}
+
+#[test]
+fn where_only_root_acted_nothing_is_approved() {
+    let root = json!({"type": "Root", "arn": "arn:aws:iam::777788889999:root"});
+    let mut stolen = record(9, "eu-west-1", "RunInstances", &root);
+    stolen["recipientAccountId"] = json!("777788889999");
+    let mut history = months();
+    history.push(stolen);
+    let policy = suggested(&text(&history));
+    let refused = "# - eu-west-1, account 777788889999: nobody came back; 1 x call of root";
+    assert!(policy.contains(refused) && policy.contains("has 1 alert in 1 incident"), "{policy}");
+    let own = &code(&policy)["accounts"]["111122223333"]["approved_regions"];
+    assert_eq!(own.to_string(), r#"["eu-west-1"]"#);
+}
+
 #[test]
 fn the_circle_closes_on_real_records_and_samples() {
     let mut all = String::new();

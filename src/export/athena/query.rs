@@ -1,19 +1,20 @@
 //! The query: the judge's questions in their order, over the rows of the table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::policy::calls::CallAccess;
 use crate::policy::{Patterns, Policy, SOMEBODY};
-use crate::record::Access;
 use crate::record::outcome::{DENIED, THROTTLED};
 
+use super::super::is_told;
 use super::Trail;
 use super::sql::{
     Unsaid, all_of, any_of, any_rule, exempt, is_dated, matcher, members, one_of, quoted, spelled,
 };
 
 pub(super) fn query(policy: &Policy, trail: &Trail) -> (String, Vec<String>) {
-    let (verdict, notes) = verdict(policy);
+    let (verdict, mut notes) = verdict(policy);
+    let access = access(policy, &mut notes);
     let (denied, throttled) = (DENIED.join("|"), THROTTLED.join("|"));
     let (table, from) = (&trail.table, trail.from.strftime("%Y/%m/%d"));
     let query = format!(
@@ -65,42 +66,60 @@ WHERE reason IS NOT NULL
 ORDER BY eventtime;",
         version = policy.version(),
         said_access = said_access(policy),
-        access = access(policy),
     );
     (query, notes)
 }
 
 /// What a call does, by the table of calls; else by what it says itself.
-fn access(policy: &Policy) -> String {
+fn access(policy: &Policy, notes: &mut Vec<String>) -> String {
     let entries = policy.calls.entries();
+    let known: BTreeSet<(&str, &str)> =
+        entries.iter().map(|(service, name, _)| (*service, name.as_str())).collect();
     // A name with its version goes before the one without.
     let (dated, undated): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|(_, name, _)| is_dated(name));
+        entries.iter().partition(|(_, name, _)| is_dated(name));
     let mut lines = vec!["CASE".to_owned()];
     for entries in [dated, undated] {
         let mut alike: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
-        for (service, name, access) in &entries {
-            alike.entry((does(access), service)).or_default().push(name);
+        for (service, name, access) in entries {
+            let does = does(access).unwrap_or_else(|| {
+                let does = whatever_is_asked(policy, access);
+                notes.push(format!("`{service}:{name}` counts as {does} whatever its parameters"));
+                does
+            });
+            alike.entry((does, service)).or_default().push(name);
         }
         lines.extend(alike.iter().map(|((does, service), names)| {
-            format!("      WHEN service = {} AND {} THEN {does}", quoted(service), spelled(names))
+            let has = |name: &str| known.contains(&(*service, name));
+            format!(
+                "      WHEN service = {} AND {} THEN {does}",
+                quoted(service),
+                spelled(names, has)
+            )
         }));
     }
     lines.push("      ELSE said_access\n    END".to_owned());
     lines.join("\n")
 }
 
-fn does(access: &CallAccess) -> String {
-    match access {
+/// `None` where it depends on what cannot be asked for.
+fn does(access: &CallAccess) -> Option<String> {
+    Some(match access {
         CallAccess::Always(access) => quoted(access.as_str()),
         CallAccess::When(access, when) => {
-            let when = members(when).unwrap_or_else(|| match access {
-                Access::ReadOnly => "FALSE".to_owned(),
-                Access::SensitiveRead | Access::Mutating => "TRUE".to_owned(),
-            });
+            let when = members(when)?;
             format!("CASE WHEN {when} THEN {} ELSE said_access END", quoted(access.as_str()))
         }
         CallAccess::ByField => "said_access".to_owned(),
+    })
+}
+
+/// What is told of counts as that, whatever it says itself; what is not told of may be told of for
+/// what it says itself.
+fn whatever_is_asked(policy: &Policy, access: &CallAccess) -> String {
+    match access {
+        CallAccess::When(does, _) if is_told(policy, access) => quoted(does.as_str()),
+        _ => "said_access".to_owned(),
     }
 }
 

@@ -68,14 +68,15 @@ fn like(field: &str, glob: &Pattern) -> String {
 }
 
 /// Whether the name of a call is one of these of `[access.calls]`: as written, without the version
-/// behind it, or with a small first letter.
-pub(super) fn spelled(names: &[&str]) -> String {
+/// behind it, or with a small first letter where the table has no entry for that.
+pub(super) fn spelled(names: &[&str], has_entry: impl Fn(&str) -> bool) -> String {
     let (dated, undated): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| is_dated(name));
     let small = undated.iter().filter_map(|name| {
         let mut letters = name.chars();
         let first = letters.next().filter(char::is_ascii_uppercase)?;
         Some(format!("{}{}", first.to_ascii_lowercase(), letters.as_str()))
     });
+    let small = small.filter(|name| !has_entry(name));
     let undated: Vec<String> = undated.iter().map(|name| (*name).to_owned()).chain(small).collect();
     let asked =
         [("name", dated.iter().map(|name| (*name).to_owned()).collect()), ("undated", undated)];
@@ -186,10 +187,12 @@ fn glob(call: &CallPattern) -> String {
 /// Whether every member is there with one of its values. `None` for a member that no path leads to.
 pub(super) fn members(members: &Members) -> Option<String> {
     let conditions = members.0.iter().map(|(member, values)| {
+        if member.is_empty() || member.contains(['"', '\\']) {
+            return None;
+        }
         let is_plain = member.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         let found = match is_plain {
             true => format!("json_extract_scalar(requestparameters, '$.{member}')"),
-            false if member.contains(['"', '\\']) => return None,
             false => format!(
                 "json_extract_scalar(requestparameters, {})",
                 quoted(&format!("$[\"{member}\"]"))

@@ -106,13 +106,17 @@ pub(super) fn of_accounts(accounts: &Patterns) -> Option<String> {
     Some(any([recipients].into_iter().chain(nobody.map(str::to_owned)).collect()))
 }
 
-/// Names have a first letter of either case, and perhaps a version behind them.
+/// Names have a first letter of either case, and perhaps a version behind them; the first letter of
+/// what stands behind a wildcard may be anywhere in a word. `None` where nothing can be looked for.
 pub(super) fn name_like(name: &Pattern) -> Option<String> {
-    let pieces = name.as_str().split(|c| !u8::try_from(c).is_ok_and(is_plain)).enumerate();
-    let pieces = pieces.map(|(at, piece)| match at {
-        0 => without_first(piece).unwrap_or_default(),
-        _ => piece,
-    });
+    let pieces = name.as_str().split(|c| !u8::try_from(c).is_ok_and(is_plain));
+    let pieces = pieces.filter(|piece| is_in_aws_case(piece)).filter_map(without_first);
     let longest = pieces.max_by_key(|piece| piece.len()).filter(|piece| !piece.is_empty())?;
     Some(named(longest))
+}
+
+/// A rule's names hold in any case, and the language looks for one: AWS writes none without a
+/// capital.
+pub(super) fn is_in_aws_case(name: &str) -> bool {
+    name.bytes().any(|b| b.is_ascii_uppercase())
 }

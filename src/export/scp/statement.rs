@@ -1,6 +1,6 @@
 //! Statements of a service control policy, and their JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -40,7 +40,15 @@ pub(super) struct Statement {
 }
 
 impl Document {
-    pub(super) fn new(statement: Vec<Statement>) -> Self {
+    /// No two of the statements may be called alike (IAM guide, "IAM JSON policy elements: Sid"), and
+    /// ids of rules may differ in what no Sid takes.
+    pub(super) fn new(mut statement: Vec<Statement>) -> Self {
+        let mut known = BTreeSet::new();
+        for one in &mut statement {
+            while !known.insert(one.sid.clone()) {
+                one.sid.push('2');
+            }
+        }
         Document { version: "2012-10-17", statement }
     }
 

@@ -16,8 +16,8 @@ use super::{minute, number};
 /// Incidents that have a line.
 const MOST_LINES: usize = 25;
 
-/// Messages on the line of an incident.
-const MOST_TICKS: usize = 200;
+/// Marks on the line of an incident: messages that would stand closer share one.
+const MOST_TICKS: i128 = 200;
 
 /// Messages that are shown in full, and as a line; the rest is counted by who, where and how grave.
 const MOST_IN_FULL: usize = 200;
@@ -34,14 +34,16 @@ struct Incident {
     count: u64,
     first: Option<Timestamp>,
     last: Option<Timestamp>,
-    /// When messages told of it, and how grave it was.
-    told: Vec<(Timestamp, Severity)>,
+    /// How many messages told of it.
+    told: u64,
+    /// Where on the line they stand: when, and how grave it was.
+    ticks: BTreeMap<i128, (Timestamp, Severity)>,
 }
 
 /// Incidents over time, the gravest first.
 pub fn timeline(report: &Report<'_>) -> Markup {
-    let incidents = incidents(report);
     let (Some(first), Some(last)) = (report.all.first, report.all.last) else { return html! {} };
+    let incidents = incidents(report, first, last);
     if incidents.is_empty() {
         return html! {};
     }
@@ -49,7 +51,7 @@ pub fn timeline(report: &Report<'_>) -> Markup {
     html! {
         section {
             h2 { "When" }
-            p.dim { "The gravest incidents: from the first call to the last, with a mark for each message." }
+            p.dim { "The gravest incidents: from the first call to the last, with marks where messages were sent." }
             div.axis { span { (minute(first)) } span { (minute(last)) } }
             @for incident in incidents.iter().take(MOST_LINES) { (line(report, incident, first, last)) }
             @if more > 0 { p.note { (number(more as u64)) " more incidents, less grave or smaller." } }
@@ -57,7 +59,7 @@ pub fn timeline(report: &Report<'_>) -> Markup {
     }
 }
 
-fn incidents(report: &Report<'_>) -> Vec<Incident> {
+fn incidents(report: &Report<'_>, first: Timestamp, last: Timestamp) -> Vec<Incident> {
     let seen = &report.messages.seen;
     let mut incidents: BTreeMap<usize, Incident> = BTreeMap::new();
     for (delivery, subject, sighting) in &seen.sightings {
@@ -67,7 +69,8 @@ fn incidents(report: &Report<'_>) -> Vec<Incident> {
             count: 0,
             first: None,
             last: None,
-            told: Vec::new(),
+            told: 0,
+            ticks: BTreeMap::new(),
         });
         incident.severity = incident.severity.max(sighting.severity);
         incident.count += sighting.count;
@@ -83,10 +86,12 @@ fn incidents(report: &Report<'_>) -> Vec<Incident> {
         for told in told {
             let subject = seen.sightings.get(told.sighting).map(|(_, subject, _)| subject);
             let incident = subject.and_then(|subject| incidents.get_mut(subject));
-            if let (Some(incident), Some(at)) = (incident, message.at)
-                && incident.told.len() < MOST_TICKS
-            {
-                incident.told.push((at, message.severity));
+            let Some(incident) = incident else { continue };
+            incident.told += 1;
+            if let Some(at) = message.at {
+                let tick = (place(at, first, last) * MOST_TICKS) / WIDTH;
+                let (_, severity) = incident.ticks.entry(tick).or_insert((at, message.severity));
+                *severity = message.severity.max(*severity);
             }
         }
     }
@@ -107,13 +112,13 @@ fn line(report: &Report<'_>, incident: &Incident, first: Timestamp, last: Timest
                     (subject.who) " in " (subject.region) " "
                     span.dim { (subject.account) " · " (subject.outcome.as_str()) }
                 }
-                span { (number(incident.count)) " " (calls) ", " (number(incident.told.len() as u64)) " told" }
+                span { (number(incident.count)) " " (calls) ", " (number(incident.told)) " told" }
             }
             svg.strip viewBox=(format!("0 0 {WIDTH} 20")) preserveAspectRatio="none" role="img"
                 aria-label="messages over time" {
                 line.base x1="0" y1="10" x2=(WIDTH) y2="10" {}
                 line.span x1=(x(incident.first)) y1="10" x2=(x(incident.last)) y2="10" {}
-                @for (at, severity) in &incident.told {
+                @for (at, severity) in incident.ticks.values() {
                     line class=(format!("tick {severity}")) x1=(x(Some(*at))) y1="4" x2=(x(Some(*at))) y2="16" {
                         title { (minute(*at)) }
                     }
@@ -171,7 +176,7 @@ fn full(report: &Report<'_>, message: &Message) -> Markup {
         details {
             summary {
                 span class=(format!("sev {}", line.severity)) { (line.severity) }
-                span.when { @match line.at { Some(at) => (minute(at)), None => "no time" } }
+                span.when { (when(line.at)) }
                 span { (line.title) span.dim { (again.unwrap_or_default()) } }
             }
             @match mail {
@@ -180,6 +185,10 @@ fn full(report: &Report<'_>, message: &Message) -> Markup {
             }
         }
     }
+}
+
+fn when(at: Option<Timestamp>) -> String {
+    at.map_or_else(|| "no time".to_owned(), minute)
 }
 
 fn short(report: &Report<'_>, messages: &[&Message]) -> Markup {
@@ -193,7 +202,7 @@ fn short(report: &Report<'_>, messages: &[&Message]) -> Markup {
                 @let line = report.messages.line(message);
                 tr {
                     td { span class=(format!("sev {}", line.severity)) { (line.severity) } }
-                    td.when { @if let Some(at) = line.at { (minute(at)) } }
+                    td.when { (when(line.at)) }
                     td { (line.title) }
                 }
             } } } }
@@ -229,7 +238,7 @@ fn groups(report: &Report<'_>, messages: &[&Message]) -> Markup {
                 tr {
                     td { span class=(format!("sev {}", severity.0)) { (severity.0) } }
                     td.n { (number(*count)) }
-                    td { (who) " in " (region) }
+                    td { @if region.is_empty() { "unreadable entries" } @else { (who) " in " (region) } }
                 }
             } } } }
             @if more > 0 { p.note { "and " (number(more as u64)) " more principals and regions" } }

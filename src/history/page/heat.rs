@@ -13,6 +13,9 @@ use super::number;
 /// Columns; where there are more days, a column is several.
 const MOST_COLUMNS: i64 = 92;
 
+/// Columns up to which there is room on any screen, numbers and all.
+const SO_FEW_COLUMNS: usize = 5;
+
 /// Columns up to which there is room for numbers.
 const FEW_COLUMNS: usize = 14;
 
@@ -108,7 +111,7 @@ pub fn section(report: &Report<'_>) -> Markup {
                 } }
             } }
             (legend(&columns))
-            @if more > 0 { p.note { (more) " more regions: " code { "--format json" } " has them." } }
+            @if more > 0 { p.note { (number(more as u64)) " more regions: " code { "--format json" } " has them." } }
         }
     }
 }
@@ -116,6 +119,7 @@ pub fn section(report: &Report<'_>) -> Markup {
 /// How wide it may be, whatever the screen.
 fn class(columns: &Columns) -> &'static str {
     match columns.count {
+        count if count <= SO_FEW_COLUMNS => "heat few",
         count if count <= FEW_COLUMNS => "heat",
         count if count <= SOME_COLUMNS => "heat some",
         _ => "heat many",

@@ -79,7 +79,7 @@ fn what(report: &Report<'_>) -> Markup {
             @if calls.is_empty() { p.nothing { "No call would have alerted." } }
             @else {
                 p.dim { "The calls that would have alerted." }
-                table { tbody { @for (call, count) in calls.iter().take(MOST_LISTED) {
+                table.what { tbody { @for (call, count) in calls.iter().take(MOST_LISTED) {
                     tr {
                         td.mono { (call) }
                         td.n { (number(*count)) }

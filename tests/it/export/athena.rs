@@ -156,6 +156,8 @@ fn the_table_is_over_the_files_of_a_trail() {
         assert!(text.contains(part), "{part} in\n{text}");
     }
     assert!(!text.contains("cn-north-1") && !text.contains("us-gov-west-1"));
+    let twice = trail(&["444455556666", "111122223333", "444455556666"], None);
+    assert_eq!(table(&twice), text);
     let organization = table(&trail(&["111122223333"], Some("o-exampleorgid")));
     assert!(organization.contains("LOCATION 's3://trail/logs/AWSLogs/o-exampleorgid/'"));
     let china = policy("approved_regions = [\"cn-north-1\"]");
@@ -168,7 +170,15 @@ fn what_would_break_out_of_a_statement_is_refused() {
     let from = date(2026, 1, 1);
     let ids = |id: &str| vec![id.to_owned()];
     let good = ids("111122223333");
-    for location in ["trail", "s3://", "s3://a'b", "s3://a b"] {
+    for location in [
+        "trail",
+        "s3://",
+        "s3:///a",
+        "s3://a'b",
+        "s3://a b",
+        "s3://a/AWSLogs",
+        "s3://a/AWSLogs/o-x/",
+    ] {
         assert!(Trail::new(location, None, &good, &[], from, "t").is_err(), "{location}");
     }
     assert!(Trail::new("s3://a", Some("o-x'"), &good, &[], from, "t").is_err());
@@ -179,6 +189,44 @@ fn what_would_break_out_of_a_statement_is_refused() {
     let text = export(watch).text;
     assert!(text.contains("'$[\"a''b\"]'"), "{text}");
     assert!(text.contains("LIKE 'c''d#%#_##e%' ESCAPE '#'"), "{text}");
+}
+
+#[test]
+fn a_call_that_is_spelled_in_two_ways_is_what_each_spelling_says() {
+    let user = "[access.calls]\n\"s3:GetThing\" = \"read-only\"\n\"s3:getThing\" = \"sensitive\"\n\
+        \"s3:PutThing\" = \"mutating\"\n\"s3:putThing\" = \"by-field\"";
+    let record = |name: &str| {
+        json!({"eventSource": "s3.amazonaws.com", "eventName": name, "awsRegion": "eu-west-1",
+            "readOnly": true})
+        .to_string()
+    };
+    let names = ["GetThing", "getThing", "getThing20150331", "PutThing", "putThing"];
+    let case = (user.to_owned(), names.map(record).to_vec());
+    let Some(returned) = returned(std::slice::from_ref(&case)) else { return };
+    assert_eq!(returned[0].keys().copied().collect::<Vec<_>>(), [1, 2, 3]);
+    let differ = differences(&case, &returned[0]);
+    assert!(differ.is_empty(), "{}", differ.join("\n\n"));
+}
+
+/// Whatever its parameters are, it is not what keeps a change from being told.
+#[test]
+fn a_parameter_that_cannot_be_asked_for_hides_nothing() {
+    let record = json!({"eventSource": "s3.amazonaws.com", "eventName": "PutThing",
+        "awsRegion": "eu-west-1", "readOnly": false})
+    .to_string();
+    for member in ["", "a\"b"] {
+        for (access, sensitive_reads) in [("sensitive", "ignore"), ("read-only", "alert")] {
+            let when = format!("{{ access = \"{access}\", when = {{ '{member}' = true }} }}");
+            let user = format!(
+                "sensitive_reads = \"{sensitive_reads}\"\n[access.calls]\n\"s3:PutThing\" = {when}"
+            );
+            let said = "`s3:PutThing` counts as said_access whatever its parameters";
+            assert!(export(&user).notes.iter().any(|note| note == said), "{user}");
+            let case = (user, vec![record.clone()]);
+            let Some(returned) = returned(std::slice::from_ref(&case)) else { return };
+            assert_eq!(returned[0].len(), 1, "{}", case.0);
+        }
+    }
 }
 
 /// One engine makes 3 of 2.5, and another makes nothing of it.

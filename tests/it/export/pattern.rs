@@ -119,6 +119,31 @@ fn what_is_not_said_is_told() {
     assert!(self::notes(POLICIES[1]).contains("it does not approve us-*-1"));
 }
 
+/// To the judge the case of a name means nothing, and to the pattern everything.
+#[test]
+fn a_watch_may_be_written_in_any_case() {
+    let calls = [
+        ("ec2:runinstances", "RunInstances"),
+        ("ec2:run*", "RunInstances"),
+        ("ec2:*instances", "RunInstances"),
+        ("ec2:Terminate*instances", "TerminateInstances"),
+        ("ec2:*Stance*", "RunInstances"),
+        ("ec2:runInstances", "RunInstances"),
+    ];
+    for (call, name) in calls {
+        for more in ["", "regions = [\"us-*\"]"] {
+            let user =
+                format!("[[watch]]\nid = \"w\"\nreason = \"r\"\ncalls = [\"{call}\"]\n{more}");
+            let record = json!({"eventSource": "ec2.amazonaws.com", "eventName": name,
+                "awsRegion": "us-east-1", "readOnly": false});
+            assert!(alerts(&policy(&user), &record.to_string()), "{user}");
+            assert!(matches(&pattern(&user), &record).unwrap(), "{user}\n{}", pattern(&user));
+        }
+    }
+    let lower = "[[watch]]\nid = \"w\"\nreason = \"r\"\ncalls = [\"ec2:runinstances\"]";
+    assert!(notes(lower).contains("watch `w` matches other names than `runinstances`, too"));
+}
+
 #[test]
 fn a_watch_that_no_pattern_can_ask_for_is_an_error() {
     let user = "[[watch]]\nid = \"w\"\nreason = \"r\"\nsource_ips = [\"10.0.0.0/8\"]";

@@ -1,7 +1,7 @@
 //! `policy scp`, held to the grammar of such policies and evaluated as the IAM guide says ("Policy
 //! evaluation logic", "Grammar of the IAM JSON policy language"), as far as it goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::{Date, date};
 use regionwatch::export::Export;
@@ -27,6 +27,8 @@ fn statements(text: &str) -> Vec<Map<String, Value>> {
     let statements = document["Statement"].as_array().unwrap().iter();
     let statements: Vec<_> = statements.map(|one| one.as_object().unwrap().clone()).collect();
     statements.iter().for_each(check);
+    let sids: BTreeSet<&str> = statements.iter().filter_map(|one| one["Sid"].as_str()).collect();
+    assert_eq!(sids.len(), statements.len(), "{sids:?}");
     statements
 }
 
@@ -240,6 +242,29 @@ fn who_is_exempt_may_until_the_exemption_ends() {
     assert!(!may(&named, "cloudtrail:UpdateTrail", "us-east-1", role));
 }
 
+/// Whoever is asked for by a session is not known, and then what else is asked for passes.
+#[test]
+fn an_exempt_session_is_not_denied() {
+    let role = "arn:aws:iam::111122223333:role/aws-reserved/sso.amazonaws.com/eu-west-1/AWSReservedSSO_Ops_1";
+    let exempt = |principal: &str| {
+        format!(
+            "[[exempt]]\nid = \"her\"\nreason = \"r\"\nprincipals = [\"{principal}\"]\ncalls = [\"ec2:Run*\"]"
+        )
+    };
+    for session in ["*/nikki@example.com", "*:ASSUMED-ROLE/*/nikki@example.com", "*nikki*"] {
+        let user = exempt(session);
+        assert!(may(&user, "ec2:RunInstances", "eu-west-1", role), "{user}");
+        let notes = export(&user).notes.join("\n");
+        assert!(
+            notes.contains("exemption `her`: it knows its calls, and not its principals"),
+            "{notes}"
+        );
+    }
+    let user = exempt("*:role/aws-reserved/sso.amazonaws.com/*/AWSReservedSSO_Ops_*");
+    assert!(may(&user, "ec2:RunInstances", "eu-west-1", role));
+    assert!(!may(&user, "ec2:RunInstances", "eu-west-1", MATEO));
+}
+
 #[test]
 fn what_it_cannot_tell_is_said() {
     let notes = export(POLICIES[5]).notes.join("\n");
@@ -255,6 +280,40 @@ fn what_it_cannot_tell_is_said() {
     }
     let notes = export(POLICIES[4]).notes.join("\n");
     assert!(notes.contains("what watch `quiet` matches: it asks for its request"), "{notes}");
+}
+
+#[test]
+fn watches_whose_ids_differ_in_a_hyphen_are_two_statements() {
+    let user = "[[watch]]\nid = \"w-1\"\nreason = \"r\"\ncalls = [\"s3:PutObject\"]\n\
+        [[watch]]\nid = \"w1\"\nreason = \"r\"\ncalls = [\"s3:DeleteObject\"]";
+    for call in ["s3:PutObject", "s3:DeleteObject"] {
+        assert!(!may(user, call, "us-east-1", MATEO), "{call}");
+    }
+}
+
+#[test]
+fn what_of_a_watch_is_no_action_is_said() {
+    let watch = |what: &str| {
+        let user = format!("[[watch]]\nid = \"w\"\nreason = \"r\"\n{what}");
+        assert!(!may(&user, "s3:PutObject", "us-east-1", MATEO), "{what}");
+        export(&user).notes.join("\n")
+    };
+    let said = "of watch `w` it does not deny";
+    let notes = watch("calls = [\"s3:Put*\", \"*:Delete*\", \"ec2*:Run*\"]");
+    assert!(
+        notes.contains(&format!("{said} *:Delete* and ec2*:Run*: that is no action")),
+        "{notes}"
+    );
+    let notes = watch("services = [\"s3*\", \"s3\"]");
+    assert!(notes.contains(&format!("{said} s3*: that is no action")), "{notes}");
+}
+
+#[test]
+fn a_sign_in_that_is_ignored_passes_whatever_it_is_called() {
+    let user = "[access.calls]\n\"signin:CreateOAuth2Token\" = \"mutating\"\n";
+    assert!(may(user, "signin:CreateOAuth2Token", "eu-west-1", MATEO));
+    let told = format!("sign_ins = \"alert\"\n{user}");
+    assert!(!may(&told, "signin:CreateOAuth2Token", "eu-west-1", MATEO));
 }
 
 #[test]
