@@ -17,7 +17,7 @@ use memchr::memchr2;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::frame::{Frame, FrameError, Frames, Looked, Tail};
+use crate::frame::{self, Frame, FrameError, Frames, Looked, Tail};
 use crate::inflate::{Inflate, InflateError};
 
 pub use entry::{Escaped, LogEntry, RawEntry, Reject};
@@ -180,8 +180,14 @@ impl<'p> Envelope<'p> {
         reader: impl ReadEntries,
     ) -> Result<Batch, EnvelopeError> {
         let unpacked = || Inflate::new(Base64::of(&self.data), max_inflated);
-        read_batch(unpacked, reader)
+        read_in_windows(unpacked, window(self.data.len()), reader)
     }
+}
+
+/// The window for a batch that was packed to so many bytes: much of a small one, for to make a large
+/// one costs more than to read a few entries; a large one has fewer seams.
+fn window(packed: usize) -> usize {
+    (packed * 8).clamp(2 * AHEAD, 256 * 1024)
 }
 
 /// The data of a payload that is written exactly as Lambda writes it, in which there is nothing to
@@ -198,14 +204,23 @@ fn plain_data(payload: &[u8]) -> Option<&[u8]> {
 /// time, for nothing may be judged without its owner and nothing may be held back in memory.
 pub fn read_batch<R: Read>(
     source: impl Fn() -> R,
+    reader: impl ReadEntries,
+) -> Result<Batch, EnvelopeError> {
+    read_in_windows(source, frame::WINDOW, reader)
+}
+
+fn read_in_windows<R: Read>(
+    source: impl Fn() -> R,
+    window: usize,
     mut reader: impl ReadEntries,
 ) -> Result<Batch, EnvelopeError> {
+    let frames = || Frames::with_window(source(), window);
     let mut pass = Pass::default();
-    pass.run(source(), &mut reader)?;
+    pass.run(frames(), &mut reader)?;
     if pass.entries_skipped {
         let header = pass.header;
         pass = Pass { header, header_known: true, ..Pass::default() };
-        pass.run(source(), &mut reader)?;
+        pass.run(frames(), &mut reader)?;
     }
     match pass.header.message_type.as_deref() {
         None => return Err(EnvelopeError::NotABatch("it has no `messageType`")),
@@ -248,10 +263,9 @@ const FIELDS: [&str; 5] = ["messageType", "owner", "logGroup", "logStream", "log
 impl Pass {
     fn run<R: Read>(
         &mut self,
-        source: R,
+        mut frames: Frames<R>,
         reader: &mut impl ReadEntries,
     ) -> Result<(), EnvelopeError> {
-        let mut frames = Frames::new(source);
         frames.take(b'{', "the start of an object")?;
         let mut first = true;
         let mut seen = Vec::new();

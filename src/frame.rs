@@ -71,8 +71,8 @@ pub enum Tail {
 /// How much of an oversize value is kept to tell it by.
 pub const HEAD: usize = 512;
 
-/// The first size of the window; it grows only for a value that is larger.
-const WINDOW: usize = 128 * 1024;
+/// The first size of the window, as a rule; it grows only for a value that is larger.
+pub const WINDOW: usize = 128 * 1024;
 
 /// Object keys longer than this are an error.
 const LONGEST_KEY: usize = 64 * 1024;

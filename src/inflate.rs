@@ -66,7 +66,7 @@ enum Member {
 }
 
 /// Compressed bytes taken from the source at a time.
-const CHUNK: usize = 16 * 1024;
+const CHUNK: usize = 64 * 1024;
 
 /// The largest window a gzip member may ask for: 2^15 bytes (RFC 1951).
 const WINDOW_BITS: u8 = 15;

@@ -51,6 +51,8 @@ pub struct Seen {
 /// Questions 1 to 3, answered ahead.
 type Answer = Result<Option<Reason>, Unforeseen>;
 
+const IDENTITY: &[u8] = b"userIdentity";
+
 /// What tells a beginning apart: the version of the record.
 const BEGINNING: Range<usize> = 16..24;
 
@@ -123,16 +125,25 @@ impl<'p> Skimmer<'p> {
                 }
                 open = false;
             }
-            next = walk.next_key()?;
+            next = match key {
+                IDENTITY if walk.take_time_up_to_source() => {
+                    glance.passed_time()?;
+                    Some(b"eventSource")
+                }
+                _ => walk.next_key()?,
+            };
         }
         walk.end()?;
-        Ok(self.foresight.by_all(&glance.record()?, batch_owner)?)
+        let record = glance.record()?;
+        Ok(match open {
+            true => self.foresight.by_all(&record, batch_owner)?,
+            false => self.foresight.by_rest(&record, batch_owner)?,
+        })
     }
 
     /// Enters the record: its first key, or `userIdentity` where only fields that nobody reads stand
     /// before it.
     fn enter<'m>(&mut self, walk: &mut Walk<'m>) -> Result<Option<&'m [u8]>, Odd> {
-        const IDENTITY: &[u8] = b"userIdentity";
         let place = walk.ahead(BEGINNING).map(place);
         if let Some(place) = place
             && self.seen.beginnings.at(place, |known| walk.take_known(known)).is_some()

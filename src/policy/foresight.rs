@@ -71,6 +71,26 @@ impl<'p> Foresight<'p> {
     /// # Errors
     /// It may alert, or be no record at all.
     pub fn by_all(&self, record: &Record<'_>, batch_owner: &str) -> Result<Reason, Unforeseen> {
+        self.by_call(record, batch_owner, |call| {
+            record.switches_region() || self.may_be_watched(call)
+        })
+    }
+
+    /// As [`Foresight::by_all`], of a record for which [`Foresight::by_region`] was asked, and left
+    /// it open: its region and the watches need no second look.
+    ///
+    /// # Errors
+    /// It may alert, or be no record at all.
+    pub fn by_rest(&self, record: &Record<'_>, batch_owner: &str) -> Result<Reason, Unforeseen> {
+        self.by_call(record, batch_owner, |_| false)
+    }
+
+    fn by_call(
+        &self,
+        record: &Record<'_>,
+        batch_owner: &str,
+        is_in_doubt: impl FnOnce(&Call<'_>) -> bool,
+    ) -> Result<Reason, Unforeseen> {
         if record.event_name.is_none() || record.event_source.is_none() {
             return match judge_without_call(record) {
                 Verdict::Ignore(reason) => Ok(reason),
@@ -79,7 +99,7 @@ impl<'p> Foresight<'p> {
         }
         let call = Call::of(record, batch_owner);
         let by_request = matches!(self.policy.calls.entry(&call), Some((_, CallAccess::When(..))));
-        if by_request || record.switches_region() || self.may_be_watched(&call) {
+        if by_request || is_in_doubt(&call) {
             return Err(Unforeseen);
         }
         self.policy.candidate(&call).err().ok_or(Unforeseen)

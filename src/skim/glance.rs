@@ -44,6 +44,8 @@ impl Fields {
     pub(super) const IDENTITY: Fields = Fields::bit(3);
     /// `recipientAccountId`.
     pub(super) const ACCOUNT: Fields = Fields::bit(4);
+    /// `eventTime`.
+    const TIME: Fields = Fields::bit(8);
 
     const fn bit(bit: u32) -> Fields {
         Fields(1 << bit)
@@ -83,6 +85,11 @@ impl<'m> Glance<'m> {
     pub(super) fn call(&self) -> Option<&'m [u8]> {
         let (_, before) = self.call_start.filter(|_| self.begins_with_source)?;
         (self.seen == before.and(Fields::CALL)).then_some(self.call)
+    }
+
+    /// Takes note of `eventTime`, which was passed.
+    pub(super) fn passed_time(&mut self) -> Result<(), Odd> {
+        self.seen.add(Fields::TIME)
     }
 
     /// Reads the field behind this key, or passes over it.
@@ -164,7 +171,7 @@ impl<'m> Glance<'m> {
 /// Fields that the full reading takes notice of, which refuses a record that has one of them twice.
 fn unread(key: &[u8]) -> Fields {
     match key {
-        b"eventTime" => Fields::bit(8),
+        b"eventTime" => Fields::TIME,
         b"eventID" => Fields::bit(9),
         b"sourceIPAddress" => Fields::bit(10),
         b"userAgent" => Fields::bit(11),

@@ -26,6 +26,9 @@ pub(super) struct Odd;
 /// A quote of the text.
 const QUOTE: &[u8; 2] = br#"\""#;
 
+/// Characters of a time: `2026-11-20T10:00:00Z`.
+const TIME: usize = 20;
+
 /// Values nested deeper are odd: the kinds of the brackets that are open must fit into a word.
 const DEEPEST: u32 = 64;
 
@@ -56,6 +59,22 @@ impl<'m> Walk<'m> {
         let behind = self.rest.strip_prefix(text);
         self.rest = behind.unwrap_or(self.rest);
         behind.is_some()
+    }
+
+    /// Takes `eventTime`, and `eventSource` up to its value: what nearly all records have behind
+    /// `userIdentity`.
+    pub(super) fn take_time_up_to_source(&mut self) -> bool {
+        let behind = self.rest.strip_prefix(br#",\"eventTime\":\""#);
+        let Some((time, behind)) = behind.and_then(<[u8]>::split_first_chunk::<TIME>) else {
+            return false;
+        };
+        match behind.strip_prefix(br#"\",\"eventSource\":"#) {
+            Some(behind) if end_of_plain(time).is_none() => {
+                self.rest = behind;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Whether an object comes next.
