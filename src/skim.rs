@@ -190,7 +190,8 @@ impl<'p> Skimmer<'p> {
             return Ok(answer.clone()?);
         }
         let answer = self.foresight.by_region(&glance.call_record()?, batch_owner);
-        if let Some((call, place)) = place {
+        // Fields that nobody reads may stand in it, with any text.
+        if let Some((call, place)) = place.filter(|(call, _)| call.is_ascii()) {
             self.seen.answers.keep(place, call, answer.clone());
         }
         Ok(answer?)

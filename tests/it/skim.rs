@@ -556,6 +556,7 @@ fn alike() -> impl Strategy<Value = String> {
     let between = field(&[
         "",
         r#""sourceIPAddress":"1","#,
+        r#""x":"Zoë","#,
         r#""x":{},"#,
         r#""eventSource":"s3.amazonaws.com","#,
     ]);
