@@ -30,7 +30,7 @@ impl<T> Memory<T> {
         texts.find(|(text, _)| is(text)).map(|(_, known)| known)
     }
 
-    /// Keeps what is known of a text.
+    /// Keeps what is known of a text, which is ASCII.
     pub(super) fn keep(&mut self, place: u64, text: &[u8], known: T) {
         if text.len() > LONGEST {
             return;
