@@ -22,7 +22,7 @@ mod report;
 mod sheet;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::Rejects;
 use crate::policy::{Policy, Reason};
@@ -49,6 +49,8 @@ pub struct History<'p> {
     rejects: Rejects,
     /// Records that nobody asked for.
     unwanted: u64,
+    /// Accounts that were asked for by name, and have records.
+    accounts: BTreeSet<String>,
     cells: Cells,
     hidden: BTreeMap<Reason, Hidden>,
     deliveries: Deliveries,
@@ -65,6 +67,7 @@ impl<'p> History<'p> {
             ignored: BTreeMap::new(),
             rejects: Rejects::default(),
             unwanted: 0,
+            accounts: BTreeSet::new(),
             cells: Cells::default(),
             hidden: BTreeMap::new(),
             deliveries: Deliveries::default(),
@@ -72,8 +75,9 @@ impl<'p> History<'p> {
     }
 
     /// Takes the next sheet.
-    pub fn take(&mut self, sheet: Sheet) {
+    pub fn take(&mut self, mut sheet: Sheet) {
         self.unwanted += sheet.unwanted;
+        self.accounts.append(&mut sheet.accounts);
         let cells = self.cells.of(sheet.cells);
         for line in sheet.lines {
             self.entries += 1;
@@ -84,6 +88,12 @@ impl<'p> History<'p> {
     /// Entries so far.
     pub fn entries(&self) -> u64 {
         self.entries
+    }
+
+    /// Accounts that are asked for by name, and of which there is no record of any time.
+    pub fn absent<'w>(&self, wanted: &'w Wanted) -> Vec<&'w str> {
+        let is_absent = |account: &&String| !self.accounts.contains(*account);
+        wanted.accounts.iter().filter(is_absent).map(String::as_str).collect()
     }
 
     fn line(&mut self, line: Line, cells: &[usize]) {

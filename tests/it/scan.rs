@@ -283,6 +283,36 @@ fn only_what_is_wanted_is_judged() {
 }
 
 #[test]
+fn accounts_are_named_by_their_digits() {
+    let folder = folder(&[
+        call("1", "ci", "RunInstances", TIME),
+        call("2", "ci", "RunInstances", TIME).replace("\"111122223333\"", "\"444455556666\""),
+        call("3", "ci", "RunInstances", TIME).replace("\"111122223333\"", "\"777788889999\""),
+    ]);
+    let both = report(&["--account", "111122223333, 444455556666"], &[folder.path()]);
+    assert_eq!((&both["alerts"], &both["unwanted"]), (&json!(2), &json!(1)));
+    for wrong in ["zz", "11112222333", "1111-2222-3333", "111122223333,", "", "arn:aws:iam::1:x"] {
+        let output = scan(&["--account", wrong], &[folder.path()]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{wrong}: {said}");
+        assert!(said.contains("an account is 12 digits, such as 111122223333"), "{wrong}: {said}");
+        assert!(output.stdout.is_empty(), "{wrong}");
+    }
+}
+
+/// Of any time, whatever was asked for.
+#[test]
+fn an_account_that_nobody_has_heard_of_is_said() {
+    let folder = folder(&[call("1", "ci", "RunInstances", TIME)]);
+    let accounts = "111122223333,444455556666";
+    let output = scan(&["--account", accounts, "--since", "2026-11-21"], &[folder.path()]);
+    let expected =
+        "regionwatch: --account 444455556666: no record that was read is of this account\n";
+    assert_eq!(stderr(&output), expected);
+    assert!(output.status.success());
+}
+
+#[test]
 fn standard_input_is_read_and_reported_as_json() {
     let mut child = child(&["--format", "json", "-"]);
     let records = fs::read(events().join("records/unreadable.ndjson")).unwrap();

@@ -107,6 +107,15 @@ fn in_words<T>(policy: Result<T, PolicyFaults>) -> Result<T, String> {
     policy.map_err(|faults| format!("the policy cannot be used:\n{faults}"))
 }
 
+/// An account, as an argument names it.
+pub fn account(text: &str) -> Result<String, String> {
+    let id = text.trim();
+    match id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(id.to_owned()),
+        false => Err("an account is 12 digits, such as 111122223333".to_owned()),
+    }
+}
+
 /// Something to read records from.
 pub enum Input {
     /// `-`.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use regionwatch::history::{Damaged, History, Pace, Report, Sources, Wanted};
 
-use crate::input::{Folder, Input, Listed, Loaded, PolicyArgs, name};
+use crate::input::{Folder, Input, Listed, Loaded, PolicyArgs, account, name};
 use crate::output::{Format, complain, counts, plural, print, print_json};
 use crate::{Done, now};
 use progress::Progress;
@@ -34,8 +34,8 @@ pub struct Args {
     /// Only records until then: a date, its whole day included, a time, or how long ago
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Only records of these accounts
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    /// Only records of these accounts, separated by commas
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = account)]
     account: Vec<String>,
     /// How long the ledger keeps silent about what was told
     #[arg(long, value_name = "MINUTES", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=1440))]
@@ -92,6 +92,9 @@ pub fn run(args: Args) -> Result<Done, String> {
     progress.end();
     read?;
     sources.interrupted = plan.is_stopped();
+    for account in history.absent(&plan.wanted) {
+        complain(&format!("--account {account}: no record that was read is of this account"));
+    }
     let report = history.report(sources, args.pace());
     if let Some(path) = &args.html {
         let page = report.page(&keys.to_toml(), now());
@@ -107,7 +110,7 @@ impl Args {
         Ok(Wanted {
             since: since.map_err(|what| format!("--since: {what}"))?,
             until: until.map_err(|what| format!("--until: {what}"))?,
-            accounts: self.account.clone(),
+            accounts: self.account.iter().cloned().collect(),
         })
     }
 

@@ -23,7 +23,8 @@ pub struct Plan {
     inputs: Vec<Input>,
     /// Judges.
     pub policy: Policy,
-    wanted: Wanted,
+    /// Which records are judged.
+    pub wanted: Wanted,
     decides: bool,
     /// The next input that nobody reads yet.
     next: AtomicUsize,
