@@ -144,12 +144,12 @@ impl<R: Read> Reader<R> {
         while let Some(byte) = self.frames.peek()? {
             match byte {
                 b'[' => self.array(on_item)?,
-                b'{' => match self.begins()? {
+                b'{' => match self.begins() {
                     Beginning::List => self.list(on_item)?,
                     Beginning::Digest => self.pass_over()?,
                     Beginning::Other => self.object(on_item)?,
                 },
-                b'0'..=b'9' if self.takes_time()? => {}
+                b'0'..=b'9' if self.takes_time() => {}
                 _ => self.line(on_item)?,
             }
         }
@@ -157,16 +157,16 @@ impl<R: Read> Reader<R> {
     }
 
     /// Looks at the first key of the object that comes next.
-    fn begins(&mut self) -> Result<Beginning, FrameError> {
-        let ahead = self.frames.peek_ahead(HEAD_OF_OBJECT)?;
-        let Some((key, value)) = first_member(ahead) else { return Ok(Beginning::Other) };
+    fn begins(&mut self) -> Beginning {
+        let ahead = self.frames.peek_ahead(HEAD_OF_OBJECT);
+        let Some((key, value)) = first_member(ahead) else { return Beginning::Other };
         let is_list = LISTS.iter().any(|list| list.as_bytes() == key) && value.starts_with(b"[");
         let is_digest = key == DIGEST.0 && memmem::find(value, DIGEST.1).is_some();
-        Ok(match (is_list, is_digest) {
+        match (is_list, is_digest) {
             (true, _) => Beginning::List,
             (_, true) => Beginning::Digest,
             _ => Beginning::Other,
-        })
+        }
     }
 
     fn pass_over(&mut self) -> Result<(), FrameError> {
@@ -176,12 +176,12 @@ impl<R: Read> Reader<R> {
     }
 
     /// Takes the time that an export writes before each message, where an object stands behind it.
-    fn takes_time(&mut self) -> Result<bool, FrameError> {
-        let takes = begins_with_time(self.frames.peek_ahead(TIME.len() + 1)?);
+    fn takes_time(&mut self) -> bool {
+        let takes = begins_with_time(self.frames.peek_ahead(TIME.len() + 1));
         if takes {
             self.frames.take_bytes(TIME.len());
         }
-        Ok(takes)
+        takes
     }
 
     fn list(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
@@ -217,8 +217,7 @@ impl<R: Read> Reader<R> {
         on_item: &mut impl FnMut(Item<'_>),
     ) -> Result<bool, FrameError> {
         self.frames.peek()?;
-        // What cannot be read is an error when its turn comes, behind what was read before.
-        drop(self.frames.peek_ahead(AT_HAND));
+        self.frames.peek_ahead(AT_HAND);
         let ahead = self.frames.at_hand();
         if !ahead.starts_with(RECORD) {
             return Ok(false);

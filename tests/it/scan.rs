@@ -248,6 +248,42 @@ fn damaged_files_are_named_at_the_end_and_stop_nothing() {
     assert_eq!(report["damaged"].as_array().unwrap().len(), 2);
 }
 
+/// Whatever it is in: the checksum comes last, when all of it was read.
+#[test]
+fn what_was_read_before_a_wrong_checksum_counts() {
+    let calls: Vec<String> =
+        (0..9).map(|n| call(&n.to_string(), "ci", "RunInstances", TIME)).collect();
+    let short = r#"{"eventVersion":"1","eventSource":"a","eventName":"B"}"#.to_owned();
+    let exported = |record: &String| format!("2026-11-20T10:00:01.000Z {record}");
+    let texts = [
+        (1, short.clone()),
+        (1, exported(&short)),
+        (9, calls.join("\n")),
+        (9, calls.iter().map(exported).collect::<Vec<_>>().join("\n")),
+        (9, format!("{{\"Records\":[{}]}}", calls.join(","))),
+        (9, format!("[{}]", calls.join(",\n"))),
+    ];
+    for (count, text) in texts {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json.gz");
+        gzip(&text, &path);
+        // The checksum, and the length.
+        for behind in [8, 4] {
+            let mut bytes = fs::read(&path).unwrap();
+            let at = bytes.len() - behind;
+            bytes[at] ^= 1;
+            fs::write(folder.path().join("b.json.gz"), bytes).unwrap();
+            let report = report(&[], &[&folder.path().join("b.json.gz")]);
+            assert_eq!((&report["alerts"], &report["entries"]), (&json!(count), &json!(count)));
+            let damaged = &report["damaged"][0];
+            assert!(damaged["path"].as_str().unwrap().ends_with("b.json.gz"), "{damaged}");
+            let fault = damaged["fault"].as_str().unwrap();
+            let what = if behind == 8 { "incorrect data check" } else { "incorrect length check" };
+            assert!(fault.ends_with(what), "{fault}");
+        }
+    }
+}
+
 #[test]
 fn only_what_is_wanted_is_judged() {
     let timed = |time: &str| call(time, "ci", "RunInstances", time);
