@@ -522,6 +522,29 @@ mod tests {
         );
     }
 
+    /// Fails once, between two pieces.
+    struct Fails<'a>(Vec<&'a [u8]>);
+
+    impl Read for Fails<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            match self.0.pop() {
+                Some(b"") => Err(io::Error::other("it fails")),
+                Some(mut bytes) => bytes.read(out),
+                None => Ok(0),
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_looks_ahead_of_a_failure_leaves_it_to_whoever_gets_there() {
+        let mut frames = Frames::new(Fails(vec![b" [3]", b"", b"[1] [2]"]));
+        assert_eq!(frames.peek_ahead(100), b"[1] [2]");
+        assert_eq!(frames.peek_ahead(100), b"[1] [2]");
+        assert_eq!(frames.value(10).unwrap(), Frame::Whole(b"[1]"));
+        assert_eq!(frames.value(10).unwrap(), Frame::Whole(b"[2]"));
+        assert_eq!(frames.peek().unwrap_err().to_string(), "it fails");
+    }
+
     #[test]
     fn walks_objects_and_arrays() {
         let mut frames = Frames::new(&br#"{ "a" : [1, 2] , "\u0062":3}"#[..]);

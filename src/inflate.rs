@@ -250,7 +250,10 @@ mod tests {
         while faults < 2 && content.len() < 37 {
             faults += usize::from(inflate.read_to_end(&mut content).is_err());
         }
-        assert_eq!((content.as_slice(), faults), (&b"content that is long enough to be cut"[..], 1));
+        assert_eq!(
+            (content.as_slice(), faults),
+            (&b"content that is long enough to be cut"[..], 1)
+        );
     }
 
     #[test]

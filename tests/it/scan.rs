@@ -388,6 +388,27 @@ fn whoever_breaks_off_sees_what_was_seen_so_far() {
     assert!(said.contains("interrupted: this is what was seen until then"), "{said}");
 }
 
+/// However little that was, and though more of it never comes.
+#[test]
+fn whoever_breaks_off_a_stalled_input_sees_all_that_came() {
+    let mut child = child(&["--format", "json", "-"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let calls = ["1", "2", "3"].map(|id| call(id, "ci", "RunInstances", TIME));
+    stdin.write_all(calls.join("\n").as_bytes()).unwrap();
+    // More than a pipe holds, and whoever reads it: once it is written, the calls were read.
+    stdin.write_all(&vec![b'\n'; 512 * 1024]).unwrap();
+    stdin.write_all(calls[0].split_at(100).0.as_bytes()).unwrap();
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupted.unwrap().success());
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    drop(stdin);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["alerts"], &report["entries"]), (&json!(3), &json!(3)));
+    assert_eq!((&report["interrupted"], &report["damaged"]), (&json!(true), &json!([])));
+}
+
 /// 2026-11-20, that many seconds after ten.
 fn at(seconds: u32) -> String {
     let (hour, minute, second) = (10 + seconds / 3600, seconds / 60 % 60, seconds % 60);

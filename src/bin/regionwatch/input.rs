@@ -117,6 +117,7 @@ pub fn account(text: &str) -> Result<String, String> {
 }
 
 /// Something to read records from.
+#[derive(Clone)]
 pub enum Input {
     /// `-`.
     Stdin,

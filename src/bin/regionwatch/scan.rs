@@ -1,5 +1,6 @@
 //! `regionwatch scan`: the policy on history.
 
+mod pipe;
 mod progress;
 mod readers;
 mod span;
