@@ -409,6 +409,38 @@ fn whoever_breaks_off_a_stalled_input_sees_all_that_came() {
     assert_eq!((&report["interrupted"], &report["damaged"]), (&json!(true), &json!([])));
 }
 
+/// The lines have one form, and the report is not printed beside them.
+#[test]
+fn decisions_have_no_other_format() {
+    for format in ["json", "text"] {
+        let output = scan(&["--decisions", "--format", format], &[Path::new("records")]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = stderr(&output);
+        assert!(said.contains("'--decisions' cannot be used with '--format <FORMAT>'"), "{said}");
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_written_takes_nothing_from_the_report() {
+    let folder = folder(&[call("1", "ci", "RunInstances", TIME)]);
+    let output = scan(&["--html", "/dev/full"], &[folder.path()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).starts_with("regionwatch: /dev/full: "), "{}", stderr(&output));
+    assert!(stdout(&output).contains("1 file, 1 entry: 1 alert"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_page_that_has_no_folder_is_refused_before_anything_is_read() {
+    let folder = folder(&[call("1", "ci", "RunInstances", TIME)]);
+    let missing = folder.path().join("pages/out.html");
+    for (path, what) in [(missing.as_path(), "there is no folder"), (folder.path(), "a folder")] {
+        let output = scan(&["--html", path.to_str().unwrap()], &[folder.path()]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(what), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
+}
+
 /// 2026-11-20, that many seconds after ten.
 fn at(seconds: u32) -> String {
     let (hour, minute, second) = (10 + seconds / 3600, seconds / 60 % 60, seconds % 60);

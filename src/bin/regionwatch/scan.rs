@@ -6,7 +6,7 @@ mod readers;
 mod span;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -26,8 +26,8 @@ pub struct Args {
     /// How the result is printed
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// Print one JSON line for each record: its verdict, and why
-    #[arg(long)]
+    /// Print one JSON line for each record instead: its verdict, and why
+    #[arg(long, conflicts_with = "format")]
     decisions: bool,
     /// Only records from then on: a date, a time, or how long ago, such as 30d
     #[arg(long, value_name = "TIME")]
@@ -60,6 +60,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Done, String> {
+    args.html.as_deref().map_or(Ok(()), has_folder)?;
     let Loaded { policy, keys, .. } = args.policy.load()?;
     let wanted = args.wanted(now())?;
     let Listed { inputs, faults, digests } = Input::list(&args.paths, Folder::Records);
@@ -97,11 +98,25 @@ pub fn run(args: Args) -> Result<Done, String> {
         complain(&format!("--account {account}: no record that was read is of this account"));
     }
     let report = history.report(sources, args.pace());
-    if let Some(path) = &args.html {
+    let page = args.html.as_deref().map_or(Ok(()), |path| {
         let page = report.page(&keys.to_toml(), now());
-        std::fs::write(path, page).map_err(|fault| format!("{}: {fault}", name(path)))?;
+        std::fs::write(path, page).map_err(|fault| format!("{}: {fault}", name(path)))
+    });
+    // Whatever becomes of the page, what was seen is said.
+    if let Err(fault) = &page {
+        complain(fault);
     }
-    finish(&args, &report, faults)
+    finish(&args, &report, faults + usize::from(page.is_err()))
+}
+
+/// Whether a file can be there, which is better known before a long scan than after it.
+fn has_folder(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    match folder.unwrap_or(Path::new(".")) {
+        _ if path.is_dir() => Err(format!("--html {}: it is a folder, name a file", name(path))),
+        folder if folder.is_dir() => Ok(()),
+        folder => Err(format!("--html {}: there is no folder {}", name(path), name(folder))),
+    }
 }
 
 impl Args {
