@@ -69,37 +69,49 @@ impl<'a> Item<'a> {
 /// # Errors
 /// Where the source cannot be read on: items before that were handed over.
 pub fn read(mut source: impl Read, mut on_item: impl FnMut(Item<'_>)) -> Result<u64, FrameError> {
-    let mut start = vec![0; START];
-    let length = read_start(&mut source, &mut start)?;
-    start.truncate(length);
-    let gzipped = start.starts_with(&GZIP);
+    let start = read_start(&mut source)?;
+    if start.starts_with(&GZIP) {
+        let mut text = Inflate::new(io::Cursor::new(start).chain(source), u64::MAX);
+        let start = read_start(&mut text)?;
+        read_text(start, text, &mut on_item)
+    } else {
+        read_text(start, source, &mut on_item)
+    }
+}
+
+/// Reads a source that is a text, of which the start was read before.
+fn read_text(
+    start: Vec<u8>,
+    source: impl Read,
+    on_item: &mut impl FnMut(Item<'_>),
+) -> Result<u64, FrameError> {
+    if UTF_16.iter().any(|mark| start.starts_with(mark)) {
+        let fault = "the file is UTF-16; CloudTrail writes UTF-8";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, fault).into());
+    }
     let mut start = io::Cursor::new(start);
     if start.get_ref().starts_with(&BYTE_ORDER_MARK) {
         start.set_position(BYTE_ORDER_MARK.len() as u64);
     }
-    let whole = start.chain(source);
-    if gzipped {
-        Reader::new(Inflate::new(whole, u64::MAX)).read(&mut on_item)
-    } else {
-        Reader::new(whole).read(&mut on_item)
-    }
+    Reader::new(start.chain(source)).read(on_item)
 }
 
 /// Bytes that are looked at first: all of most files.
 const START: usize = 4 * 1024;
 
 /// Reads until there is enough to tell by what it is; at the end of the source less.
-fn read_start(source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
+fn read_start(source: &mut impl Read) -> io::Result<Vec<u8>> {
+    let (mut start, mut length) = (vec![0; START], 0);
     while length < BYTE_ORDER_MARK.len() {
-        match source.read(into.get_mut(length..).unwrap_or_default()) {
+        match source.read(start.get_mut(length..).unwrap_or_default()) {
             Ok(0) => break,
             Ok(read) => length += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(length)
+    start.truncate(length);
+    Ok(start)
 }
 
 /// How gzip data begins (RFC 1952).
@@ -107,6 +119,9 @@ const GZIP: [u8; 2] = [0x1F, 0x8B];
 
 /// What some editors put before a text in UTF-8.
 const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+
+/// How a text in UTF-16 begins, in either order, as Windows' shells write what is redirected.
+const UTF_16: [[u8; 2]; 2] = [[0xFF, 0xFE], [0xFE, 0xFF]];
 
 struct Reader<R> {
     frames: Frames<R>,
@@ -150,6 +165,8 @@ impl<R: Read> Reader<R> {
                     Beginning::Other => self.object(on_item)?,
                 },
                 b'0'..=b'9' if self.takes_time() => {}
+                // It parts two records, as whoever took a list apart leaves it, and is none.
+                b',' => self.frames.take(b',', "a comma")?,
                 _ => self.line(on_item)?,
             }
         }
@@ -398,6 +415,26 @@ mod tests {
             "{\"f\":3}".to_owned(),
         ];
         assert_eq!(items(text.as_bytes()), expected);
+    }
+
+    #[test]
+    fn commas_between_records_are_no_entries() {
+        let plain = |name| format!("{{\"eventName\":\"{name}\"}}");
+        let quick = |name| format!("{{\"eventVersion\":\"1\",\"eventName\":\"{name}\"}}");
+        let (time, damaged) = ("2026-11-20T09:14:00.000Z ", "the line is not a JSON object: ");
+        for (a, b) in [(plain("A"), plain("B")), (quick("A"), quick("B")), (quick("A"), plain("B"))]
+        {
+            for behind in ["\n", "", " ", "\n,\n", "\n , "] {
+                assert_eq!(
+                    items(format!("{a},{behind}{b}").as_bytes()),
+                    [&a, &b].map(Clone::clone)
+                );
+                assert_eq!(items(format!(",{a}\n,{time}{b},").as_bytes()).len(), 2);
+            }
+            let odd = items(format!("{a}\n,oops\n{b},7,{a}\n{a}").as_bytes());
+            let rest = format!("{damaged}7,{a}");
+            assert_eq!(odd, [a.clone(), format!("{damaged}oops"), b.clone(), rest, a.clone()]);
+        }
     }
 
     #[test]

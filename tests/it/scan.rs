@@ -409,6 +409,61 @@ fn whoever_breaks_off_a_stalled_input_sees_all_that_came() {
     assert_eq!((&report["interrupted"], &report["damaged"]), (&json!(true), &json!([])));
 }
 
+#[test]
+fn standard_input_is_read_once() {
+    let mut child = child(&["--format", "json", "-", "-"]);
+    let record = call("1", "ci", "RunInstances", TIME);
+    child.stdin.take().unwrap().write_all(record.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(stderr(&output), "regionwatch: - is named twice: standard input can be read once\n");
+    assert_eq!((&lines(&output)[0]["files"], &lines(&output)[0]["alerts"]), (&json!(1), &json!(1)));
+}
+
+#[test]
+fn a_time_that_ends_before_it_begins_is_refused() {
+    let folder = folder(&[call("1", "ci", "RunInstances", TIME)]);
+    let code = |since, until| {
+        let output = scan(&["--since", since, "--until", until], &[folder.path()]);
+        (output.status.code().unwrap(), stderr(&output))
+    };
+    for (since, until) in [
+        ("2026-11-21", "2026-11-20"),
+        ("2026-11-20T10:00:00Z", "2026-11-20T10:00:00Z"),
+        ("1d", "30d"),
+    ] {
+        let (code, said) = code(since, until);
+        let expected = format!(
+            "regionwatch: --since {since} is not before --until {until}: no time is between them\n"
+        );
+        assert_eq!((code, said), (2, expected));
+    }
+    assert_eq!(code("2026-11-20", "2026-11-20"), (0, String::new()));
+}
+
+/// As a shell on Windows writes what is redirected, gzipped or not.
+#[test]
+fn a_text_in_utf_16_is_a_damaged_file() {
+    let folder = folder(&[call("1", "ci", "RunInstances", TIME)]);
+    let units = call("2", "ci", "RunInstances", TIME).encode_utf16().collect::<Vec<u16>>();
+    let little: Vec<u8> = [0xFEFF].iter().chain(&units).flat_map(|u| u.to_le_bytes()).collect();
+    let big: Vec<u8> = [0xFEFF].iter().chain(&units).flat_map(|u| u.to_be_bytes()).collect();
+    fs::write(folder.path().join("b.json"), &little).unwrap();
+    fs::write(folder.path().join("c.json"), big).unwrap();
+    let mut gzip = GzEncoder::new(
+        fs::File::create(folder.path().join("d.json.gz")).unwrap(),
+        Compression::fast(),
+    );
+    gzip.write_all(&little).unwrap();
+    gzip.finish().unwrap();
+    let output = scan(&["--format", "json"], &[folder.path()]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert_eq!(said.matches("the file is UTF-16; CloudTrail writes UTF-8").count(), 3, "{said}");
+    let report = &lines(&output)[0];
+    assert_eq!((&report["entries"], &report["rejected"]), (&json!(1), &json!(0)));
+}
+
 /// The lines have one form, and the report is not printed beside them.
 #[test]
 fn decisions_have_no_other_format() {

@@ -143,7 +143,7 @@ impl Input {
         let mut listed = Listed::default();
         for argument in arguments {
             if argument == Path::new("-") {
-                listed.inputs.push(Input::Stdin);
+                listed.stdin();
             } else if argument.is_dir() {
                 listed.folder(argument, taken);
             } else {
@@ -222,6 +222,15 @@ pub struct Listed {
 }
 
 impl Listed {
+    fn stdin(&mut self) {
+        if self.inputs.iter().any(|input| matches!(input, Input::Stdin)) {
+            complain("- is named twice: standard input can be read once");
+            self.faults += 1;
+        } else {
+            self.inputs.push(Input::Stdin);
+        }
+    }
+
     fn folder(&mut self, folder: &Path, taken: Folder) {
         let (mut found, mut others) = (0, 0);
         for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {

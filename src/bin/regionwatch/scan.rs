@@ -123,11 +123,16 @@ impl Args {
     fn wanted(&self, now: Timestamp) -> Result<Wanted, String> {
         let since = self.since.as_deref().map(|text| span::since(text, now)).transpose();
         let until = self.until.as_deref().map(|text| span::until(text, now)).transpose();
-        Ok(Wanted {
-            since: since.map_err(|what| format!("--since: {what}"))?,
-            until: until.map_err(|what| format!("--until: {what}"))?,
-            accounts: self.account.iter().cloned().collect(),
-        })
+        let since = since.map_err(|what| format!("--since: {what}"))?;
+        let until = until.map_err(|what| format!("--until: {what}"))?;
+        if since.zip(until).is_some_and(|(since, until)| since >= until) {
+            let [since, until] =
+                [&self.since, &self.until].map(|text| text.as_deref().unwrap_or(""));
+            return Err(format!(
+                "--since {since} is not before --until {until}: no time is between them"
+            ));
+        }
+        Ok(Wanted { since, until, accounts: self.account.iter().cloned().collect() })
     }
 
     fn pace(&self) -> Pace {

@@ -32,7 +32,7 @@ pub struct AthenaArgs {
     #[arg(long, value_name = "ID")]
     organization: Option<String>,
     /// Accounts whose files are read, separated by commas
-    #[arg(long = "account", value_name = "LIST", value_delimiter = ',', required = true)]
+    #[arg(long = "account", value_name = "LIST", value_delimiter = ',', required = true, value_parser = account)]
     accounts: Vec<String>,
     /// Regions whose files are read; without it, all that are known
     #[arg(long = "region", value_name = "LIST", value_delimiter = ',')]
