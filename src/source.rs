@@ -23,14 +23,15 @@ use std::io::{self, Read};
 
 use memchr::memmem;
 
-use crate::envelope::{LARGEST_ENTRY, Reject};
+use crate::envelope::Reject;
 use crate::frame::{FrameError, Frames, Lines};
 use crate::inflate::Inflate;
 use crate::record::{Record, RecordError};
 
 use wrapper::{NESTING, classify, item, unreadable};
 
-/// Bytes of a line or a value outside of an array; a subscription payload has up to 6 MB.
+/// Bytes of a line or a value, in an array or not: a subscription payload has up to 6 MB, and a record
+/// of a stream, whose data is in base64, more than one.
 pub const LARGEST_VALUE: usize = 16 * 1024 * 1024;
 
 /// Something found in a source.
@@ -221,7 +222,7 @@ impl<R: Read> Reader<R> {
             if self.records(|behind| behind.strip_prefix(','), on_item)? {
                 continue;
             }
-            item(self.frames.value(LARGEST_ENTRY)?, NESTING, on_item);
+            item(self.frames.value(LARGEST_VALUE)?, NESTING, on_item);
         }
         Ok(())
     }
@@ -243,7 +244,7 @@ impl<R: Read> Reader<R> {
         let (mut next, mut taken) = (Some(ahead), 0);
         while let Some(rest) = next.map(str::trim_ascii_start)
             && let Some((record, text)) = Record::quick(rest)
-            && text.len() <= LARGEST_ENTRY
+            && text.len() <= LARGEST_VALUE
         {
             on_item(Item::Record { text, record: Ok(record), owner: "", entry_id: "" });
             taken = ahead.len() - rest.len() + text.len();
@@ -460,6 +461,19 @@ mod tests {
     fn lists_in_lists_are_not_looked_into_for_ever() {
         let deep = format!("{}{}", "{\"Records\":[".repeat(100_000), "]}".repeat(100_000));
         assert_eq!(items(deep.as_bytes()).len(), 1);
+    }
+
+    #[test]
+    fn a_record_may_be_as_large_in_every_dialect() {
+        let name = "x".repeat(2 * 1024 * 1024);
+        for version in ["\"eventVersion\":\"1\",", ""] {
+            let record = format!("{{{version}\"eventName\":\"{name}\"}}");
+            let list = format!("{{\"Records\":[{record},{record}]}}");
+            for text in [format!("{record}\n{record}"), format!("[{record},{record}]"), list] {
+                let items = items(text.as_bytes());
+                assert!(items.iter().all(|item| *item == record) && items.len() == 2);
+            }
+        }
     }
 
     #[test]
