@@ -6,7 +6,7 @@
 //! there is it known which records came before. [`Report`] is what it comes to.
 //!
 //! Records go as they are read. What stays, and so grows with the past: a mark of 16 bytes for each
-//! `eventID` (`marks`), counts by who, where and day (`counts`), and for what alerted a note for
+//! `eventID` ([`crate::marks`]), counts by who, where and day (`counts`), and for what alerted a note for
 //! each principal, place and five minutes (`deliveries`). The counts are bounded, and so is what is
 //! kept in full.
 
@@ -15,7 +15,6 @@ mod contract;
 mod counts;
 mod decision;
 mod deliveries;
-mod marks;
 mod messages;
 mod page;
 mod report;
@@ -25,6 +24,7 @@ mod text;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::Rejects;
+use crate::marks::Marks;
 use crate::policy::{Policy, Reason};
 use crate::record::Record;
 
@@ -36,7 +36,6 @@ pub use sheet::Sheet;
 
 use counts::{Cells, Hidden};
 use deliveries::Deliveries;
-use marks::Marks;
 use sheet::{Alerting, Fate, Line};
 
 /// What was read so far.
@@ -97,7 +96,6 @@ impl<'p> History<'p> {
     }
 
     fn line(&mut self, line: Line, cells: &[usize]) {
-        // CloudTrail may deliver a record twice, and whoever copies trails has some in two places.
         let is_repeated = line.mark.is_some_and(|mark| !self.marks.set(mark));
         if is_repeated {
             *self.ignored.entry(Reason::Duplicate).or_default() += 1;

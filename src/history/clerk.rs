@@ -4,15 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use crate::alert::IncidentKey;
 use crate::envelope::Reject;
+use crate::marks::mark;
 use crate::policy::{Policy, Reason, Verdict};
 use crate::record::{Access, Principal, Record};
 use crate::source::Item;
 
 use super::counts::Cell;
 use super::decision::Decision;
-use super::marks::{Mark, mark_of};
 use super::sheet::{Alerting, Exempted, Fate, Line, Sheet};
 
 /// Which records are wanted. Others are counted and not judged; what is unreadable, and what tells no
@@ -172,17 +171,5 @@ impl Wanted {
             self.since.is_none_or(|since| time >= since)
                 && self.until.is_none_or(|until| time < until)
         })
-    }
-}
-
-/// By what a record is known when it comes again; nobody can tell of an unreadable one.
-fn mark(record: &Record<'_>, owner: &str, verdict: &Verdict) -> Option<Mark> {
-    match verdict {
-        Verdict::Alert(_, severity) => {
-            let delivery = IncidentKey::of(record, owner).delivery_of(record, *severity)?;
-            Some(mark_of(&delivery))
-        }
-        Verdict::Ignore(_) => record.event_id.as_deref().map(mark_of),
-        Verdict::Reject => None,
     }
 }

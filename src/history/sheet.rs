@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::envelope::Reject;
+use crate::marks::Mark;
 use crate::policy::{Reason, Severity};
 use crate::record::Access;
 
 use super::counts::Cell;
-use super::marks::Mark;
 
 /// The notes on some records, in their order.
 #[derive(Default)]
