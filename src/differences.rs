@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use crate::alert::text::clean;
+use crate::marks::{Marks, mark};
 use crate::policy::{Policy, Severity, Verdict};
 use crate::record::{Principal, Record};
 
@@ -22,15 +23,19 @@ const MOST_KINDS: usize = 1000;
 pub struct Comparison<'p> {
     before: &'p Policy,
     after: &'p Policy,
+    marks: Marks,
     records: u64,
+    repeated: u64,
     groups: BTreeMap<(Change, Judged, Judged), Group>,
 }
 
 /// What differs, the most important first.
 #[derive(Debug, Serialize)]
 pub struct Differences {
-    /// Records that were judged by both.
+    /// Records that were judged by both, each once.
     pub records: u64,
+    /// How often one of them came again.
+    pub repeated: u64,
     /// Those whose verdicts differ.
     pub differ: u64,
     /// These, in groups; among those of a change the gravest first.
@@ -106,13 +111,20 @@ struct Group {
 impl<'p> Comparison<'p> {
     /// Nothing yet.
     pub fn new(before: &'p Policy, after: &'p Policy) -> Self {
-        Comparison { before, after, records: 0, groups: BTreeMap::new() }
+        let marks = Marks::default();
+        Comparison { before, after, marks, records: 0, repeated: 0, groups: BTreeMap::new() }
     }
 
     /// Takes a record. `owner` is the account of the log group that it came from.
     pub fn take(&mut self, record: &Record<'_>, owner: &str) {
-        self.records += 1;
         let (before, after) = (self.before.judge(record, owner), self.after.judge(record, owner));
+        // By either policy, only another alert makes a duplicate of an alert.
+        let told = if matches!(before, Verdict::Alert(..)) { &before } else { &after };
+        if mark(record, owner, told).is_some_and(|mark| !self.marks.set(mark)) {
+            self.repeated += 1;
+            return;
+        }
+        self.records += 1;
         if before == after {
             return;
         }
@@ -129,7 +141,7 @@ impl<'p> Comparison<'p> {
             .collect();
         groups.sort_by_key(|group| (group.change, Reverse((group.gravity(), group.count))));
         let differ = groups.iter().map(|group| group.count).sum();
-        Differences { records: self.records, differ, groups }
+        Differences { records: self.records, repeated: self.repeated, differ, groups }
     }
 }
 

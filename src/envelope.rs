@@ -309,7 +309,7 @@ impl Pass {
         frames.take(b'[', "the start of the entries")?;
         let mut first = true;
         while frames.next_element(&mut first)? {
-            frames.peek_ahead(AHEAD)?;
+            frames.peek_ahead(AHEAD);
             let ahead = frames.at_hand();
             let head = entry::head(ahead);
             let message = ahead.get(head..).filter(|_| head > 0);

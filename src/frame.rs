@@ -86,6 +86,8 @@ pub struct Frames<R> {
     /// Stream offset of the window's first byte.
     passed: u64,
     head: Vec<u8>,
+    /// Why no more could be read when somebody looked ahead.
+    fault: Option<io::Error>,
 }
 
 impl<R: Read> Frames<R> {
@@ -97,7 +99,7 @@ impl<R: Read> Frames<R> {
     /// Frames over `source`, through a window that begins with that many bytes, at least one.
     pub fn with_window(source: R, bytes: usize) -> Self {
         let window = vec![0; bytes.max(1)];
-        Frames { source, window, start: 0, end: 0, passed: 0, head: Vec::new() }
+        Frames { source, window, start: 0, end: 0, passed: 0, head: Vec::new(), fault: None }
     }
 
     /// Offset of the next byte in the stream; at the end, the stream's length.
@@ -137,11 +139,18 @@ impl<R: Read> Frames<R> {
         Ok(self.window.get(self.start..self.start + length).unwrap_or_default())
     }
 
-    /// The next bytes, which stay where they are: `length` of them unless the stream ends before.
-    pub fn peek_ahead(&mut self, length: usize) -> Result<&[u8], FrameError> {
-        while self.end - self.start < length && self.more()? {}
+    /// The next bytes, which stay where they are: `length` of them unless the stream ends or fails
+    /// before. Why it fails is told when its turn comes, to whoever needs more than there is.
+    pub fn peek_ahead(&mut self, length: usize) -> &[u8] {
+        while self.fault.is_none() && self.end - self.start < length {
+            match self.more() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(fault) => self.fault = Some(fault),
+            }
+        }
         let end = self.end.min(self.start + length);
-        Ok(self.window.get(self.start..end).unwrap_or_default())
+        self.window.get(self.start..end).unwrap_or_default()
     }
 
     /// What is read already of the bytes that come next. They stay where they are.
@@ -306,7 +315,10 @@ impl<R: Read> Frames<R> {
     }
 
     /// Reads more of the stream behind what the window still holds; `false` at the end.
-    fn more(&mut self) -> Result<bool, FrameError> {
+    fn more(&mut self) -> io::Result<bool> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault);
+        }
         if self.start > 0 {
             self.window.copy_within(self.start..self.end, 0);
             self.passed += self.start as u64;
@@ -324,7 +336,7 @@ impl<R: Read> Frames<R> {
                     return Ok(read > 0);
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e.into()),
+                Err(e) => return Err(e),
             }
         }
     }
@@ -508,6 +520,29 @@ mod tests {
             fault(b"\"a\nb\""),
             "byte 2 of the JSON text is not allowed unescaped inside a string"
         );
+    }
+
+    /// Fails once, between two pieces.
+    struct Fails<'a>(Vec<&'a [u8]>);
+
+    impl Read for Fails<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            match self.0.pop() {
+                Some(b"") => Err(io::Error::other("it fails")),
+                Some(mut bytes) => bytes.read(out),
+                None => Ok(0),
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_looks_ahead_of_a_failure_leaves_it_to_whoever_gets_there() {
+        let mut frames = Frames::new(Fails(vec![b" [3]", b"", b"[1] [2]"]));
+        assert_eq!(frames.peek_ahead(100), b"[1] [2]");
+        assert_eq!(frames.peek_ahead(100), b"[1] [2]");
+        assert_eq!(frames.value(10).unwrap(), Frame::Whole(b"[1]"));
+        assert_eq!(frames.value(10).unwrap(), Frame::Whole(b"[2]"));
+        assert_eq!(frames.peek().unwrap_err().to_string(), "it fails");
     }
 
     #[test]

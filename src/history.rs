@@ -6,7 +6,7 @@
 //! there is it known which records came before. [`Report`] is what it comes to.
 //!
 //! Records go as they are read. What stays, and so grows with the past: a mark of 16 bytes for each
-//! `eventID` (`marks`), counts by who, where and day (`counts`), and for what alerted a note for
+//! `eventID` ([`crate::marks`]), counts by who, where and day (`counts`), and for what alerted a note for
 //! each principal, place and five minutes (`deliveries`). The counts are bounded, and so is what is
 //! kept in full.
 
@@ -15,16 +15,16 @@ mod contract;
 mod counts;
 mod decision;
 mod deliveries;
-mod marks;
 mod messages;
 mod page;
 mod report;
 mod sheet;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::alert::Rejects;
+use crate::marks::Marks;
 use crate::policy::{Policy, Reason};
 use crate::record::Record;
 
@@ -36,7 +36,6 @@ pub use sheet::Sheet;
 
 use counts::{Cells, Hidden};
 use deliveries::Deliveries;
-use marks::Marks;
 use sheet::{Alerting, Fate, Line};
 
 /// What was read so far.
@@ -49,6 +48,8 @@ pub struct History<'p> {
     rejects: Rejects,
     /// Records that nobody asked for.
     unwanted: u64,
+    /// Accounts that were asked for by name, and have records.
+    accounts: BTreeSet<String>,
     cells: Cells,
     hidden: BTreeMap<Reason, Hidden>,
     deliveries: Deliveries,
@@ -65,6 +66,7 @@ impl<'p> History<'p> {
             ignored: BTreeMap::new(),
             rejects: Rejects::default(),
             unwanted: 0,
+            accounts: BTreeSet::new(),
             cells: Cells::default(),
             hidden: BTreeMap::new(),
             deliveries: Deliveries::default(),
@@ -72,8 +74,9 @@ impl<'p> History<'p> {
     }
 
     /// Takes the next sheet.
-    pub fn take(&mut self, sheet: Sheet) {
+    pub fn take(&mut self, mut sheet: Sheet) {
         self.unwanted += sheet.unwanted;
+        self.accounts.append(&mut sheet.accounts);
         let cells = self.cells.of(sheet.cells);
         for line in sheet.lines {
             self.entries += 1;
@@ -86,8 +89,13 @@ impl<'p> History<'p> {
         self.entries
     }
 
+    /// Accounts that are asked for by name, and of which there is no record of any time.
+    pub fn absent<'w>(&self, wanted: &'w Wanted) -> Vec<&'w str> {
+        let is_absent = |account: &&String| !self.accounts.contains(*account);
+        wanted.accounts.iter().filter(is_absent).map(String::as_str).collect()
+    }
+
     fn line(&mut self, line: Line, cells: &[usize]) {
-        // CloudTrail may deliver a record twice, and whoever copies trails has some in two places.
         let is_repeated = line.mark.is_some_and(|mark| !self.marks.set(mark));
         if is_repeated {
             *self.ignored.entry(Reason::Duplicate).or_default() += 1;

@@ -3,7 +3,8 @@
 //! Everything compressed that reaches regionwatch was written by somebody else, so one room
 //! decides how far it is trusted. [`Inflate`] reads members until the input ends, checks each
 //! member's CRC and length, and stops with an error once the output passes its limit: a batch is
-//! whole, or it is an error. [`crate::envelope`] and the history reader sit on top of it; nothing
+//! whole, or it is an error. What came before the error is handed out first, for history is told as
+//! far as it can be read. [`crate::envelope`] and the history reader sit on top of it; nothing
 //! else in the house may touch a decoder (`clippy.toml` holds that).
 
 #![expect(clippy::disallowed_types, reason = "this is the one door those types are for")]
@@ -13,7 +14,7 @@ use std::io::{self, Read};
 use flate2::{Decompress, FlushDecompress, Status};
 
 /// What a gzip stream can be faulted for. Never carries any of its content.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum InflateError {
     /// The input ends before the compressed data does, or is empty.
     #[error("the gzip data ends after {at} compressed bytes, before its end")]
@@ -45,7 +46,8 @@ impl From<InflateError> for io::Error {
 
 /// Reads the content of a gzip stream of one or more members (RFC 1952).
 ///
-/// Errors other than the source's own are [`InflateError`]s inside the [`io::Error`].
+/// Errors other than the source's own are [`InflateError`]s inside the [`io::Error`]. They come behind
+/// whatever was inflated before, at most `limit` bytes, and again at each further read.
 pub struct Inflate<R> {
     source: R,
     input: Vec<u8>,
@@ -56,6 +58,8 @@ pub struct Inflate<R> {
     read_in: u64,
     read_out: u64,
     limit: u64,
+    /// What ended it.
+    fault: Option<InflateError>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -84,42 +88,45 @@ impl<R: Read> Inflate<R> {
             read_in: 0,
             read_out: 0,
             limit,
+            fault: None,
         }
     }
 
     fn refill(&mut self) -> io::Result<()> {
         if self.consumed == self.available {
-            self.consumed = 0;
+            // Where the source fails, nothing is left of what it gave before.
+            (self.consumed, self.available) = (0, 0);
             self.available = read_some(&mut self.source, &mut self.input)?;
         }
         Ok(())
     }
 
-    /// One turn of the inflater: how much it wrote to `out`.
-    fn turn(&mut self, out: &mut [u8]) -> Result<usize, InflateError> {
+    /// One turn of the inflater: how much it wrote to `out`, whether or not it found a fault then.
+    fn turn(&mut self, out: &mut [u8]) -> usize {
         let input = self.input.get(self.consumed..self.available).unwrap_or_default();
         let (in_before, out_before) = (self.gunzip.total_in(), self.gunzip.total_out());
-        let status = self.gunzip.decompress(input, out, FlushDecompress::None).map_err(|e| {
-            InflateError::Damaged {
-                at: self.read_in + (self.gunzip.total_in() - in_before),
-                what: e.message().unwrap_or("not gzip data").to_owned(),
-            }
-        })?;
+        let status = self.gunzip.decompress(input, out, FlushDecompress::None);
         let taken = self.gunzip.total_in() - in_before;
         let written = self.gunzip.total_out() - out_before;
         self.consumed += usize::try_from(taken).unwrap_or(usize::MAX);
         self.read_in += taken;
         self.read_out += written;
-        if status == Status::StreamEnd {
-            self.member = Member::Closed;
-        } else if taken == 0 && written == 0 {
-            let what = "the inflater makes no progress".to_owned();
-            return Err(InflateError::Damaged { at: self.read_in, what });
+        let damage = match &status {
+            Ok(Status::StreamEnd) => {
+                self.member = Member::Closed;
+                None
+            }
+            Ok(_) if taken == 0 && written == 0 => Some("the inflater makes no progress"),
+            Ok(_) => None,
+            Err(error) => Some(error.message().unwrap_or("not gzip data")),
+        };
+        self.fault =
+            damage.map(|what| InflateError::Damaged { at: self.read_in, what: what.to_owned() });
+        let beyond = self.read_out.saturating_sub(self.limit);
+        if beyond > 0 {
+            self.fault = Some(InflateError::TooLarge { limit: self.limit });
         }
-        if self.read_out > self.limit {
-            return Err(InflateError::TooLarge { limit: self.limit });
-        }
-        Ok(usize::try_from(written).unwrap_or(usize::MAX))
+        usize::try_from(written.saturating_sub(beyond)).unwrap_or(usize::MAX)
     }
 }
 
@@ -129,18 +136,22 @@ impl<R: Read> Read for Inflate<R> {
             return Ok(0);
         }
         loop {
+            if let Some(fault) = &self.fault {
+                return Err(fault.clone().into());
+            }
             self.refill()?;
             let at_end = self.available == 0;
             match self.member {
                 Member::Closed if at_end => return Ok(0),
                 Member::Open | Member::NoneYet if at_end => {
-                    return Err(InflateError::Truncated { at: self.read_in }.into());
+                    self.fault = Some(InflateError::Truncated { at: self.read_in });
+                    continue;
                 }
                 Member::Closed => self.gunzip.reset(true),
                 Member::Open | Member::NoneYet => {}
             }
             self.member = Member::Open;
-            let written = self.turn(out)?;
+            let written = self.turn(out);
             if written > 0 {
                 return Ok(written);
             }
@@ -190,6 +201,59 @@ mod tests {
         bytes[crc] ^= 1;
         let error = inflate(&bytes, 100).unwrap_err();
         assert!(error.to_string().contains("incorrect data check"), "{error}");
+    }
+
+    #[test]
+    fn what_was_inflated_comes_before_the_error_which_stays() {
+        let mut bytes = gzip(b"content");
+        let crc = bytes.len() - 8;
+        bytes[crc] ^= 1;
+        for room in [1, 3, 100] {
+            let (mut inflate, mut content) = (Inflate::new(&bytes[..], 100), Vec::<u8>::new());
+            let mut out = vec![0; room];
+            let error = loop {
+                match inflate.read(&mut out) {
+                    Ok(read) => content.extend(&out[..read]),
+                    Err(error) => break error.to_string(),
+                }
+            };
+            assert_eq!(content, b"content", "{room}");
+            assert!(error.contains("incorrect data check"), "{error}");
+            assert_eq!(inflate.read(&mut out).unwrap_err().to_string(), error);
+        }
+        let mut inflate = Inflate::new(&bytes[..], 3);
+        let mut out = [0; 100];
+        assert_eq!(inflate.read(&mut out).unwrap(), 3);
+        let error = inflate.read(&mut out).unwrap_err().to_string();
+        assert!(error.contains("more than the 3 bytes"), "{error}");
+    }
+
+    /// Hands out some bytes, fails once, and goes on.
+    struct Fails<'a>(Vec<&'a [u8]>);
+
+    impl Read for Fails<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            match self.0.pop() {
+                Some(b"") => Err(io::Error::other("it fails")),
+                Some(mut bytes) => bytes.read(out),
+                None => Ok(0),
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_source_gave_before_it_failed_is_not_inflated_twice() {
+        let bytes = gzip(b"content that is long enough to be cut");
+        let (one, other) = bytes.split_at(20);
+        let mut inflate = Inflate::new(Fails(vec![other, b"", one]), 100);
+        let (mut content, mut faults) = (Vec::new(), 0);
+        while faults < 2 && content.len() < 37 {
+            faults += usize::from(inflate.read_to_end(&mut content).is_err());
+        }
+        assert_eq!(
+            (content.as_slice(), faults),
+            (&b"content that is long enough to be cut"[..], 1)
+        );
     }
 
     #[test]

@@ -45,6 +45,9 @@ pub mod handler;
 pub mod config;
 
 #[cfg(feature = "cli")]
+pub mod marks;
+
+#[cfg(feature = "cli")]
 pub mod differences;
 
 #[cfg(feature = "cli")]

@@ -23,14 +23,15 @@ use std::io::{self, Read};
 
 use memchr::memmem;
 
-use crate::envelope::{LARGEST_ENTRY, Reject};
+use crate::envelope::Reject;
 use crate::frame::{FrameError, Frames, Lines};
 use crate::inflate::Inflate;
 use crate::record::{Record, RecordError};
 
 use wrapper::{NESTING, classify, item, unreadable};
 
-/// Bytes of a line or a value outside of an array; a subscription payload has up to 6 MB.
+/// Bytes of a line or a value, in an array or not: a subscription payload has up to 6 MB, and a record
+/// of a stream, whose data is in base64, more than one.
 pub const LARGEST_VALUE: usize = 16 * 1024 * 1024;
 
 /// Something found in a source.
@@ -69,37 +70,49 @@ impl<'a> Item<'a> {
 /// # Errors
 /// Where the source cannot be read on: items before that were handed over.
 pub fn read(mut source: impl Read, mut on_item: impl FnMut(Item<'_>)) -> Result<u64, FrameError> {
-    let mut start = vec![0; START];
-    let length = read_start(&mut source, &mut start)?;
-    start.truncate(length);
-    let gzipped = start.starts_with(&GZIP);
+    let start = read_start(&mut source)?;
+    if start.starts_with(&GZIP) {
+        let mut text = Inflate::new(io::Cursor::new(start).chain(source), u64::MAX);
+        let start = read_start(&mut text)?;
+        read_text(start, text, &mut on_item)
+    } else {
+        read_text(start, source, &mut on_item)
+    }
+}
+
+/// Reads a source that is a text, of which the start was read before.
+fn read_text(
+    start: Vec<u8>,
+    source: impl Read,
+    on_item: &mut impl FnMut(Item<'_>),
+) -> Result<u64, FrameError> {
+    if UTF_16.iter().any(|mark| start.starts_with(mark)) {
+        let fault = "the file is UTF-16; CloudTrail writes UTF-8";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, fault).into());
+    }
     let mut start = io::Cursor::new(start);
     if start.get_ref().starts_with(&BYTE_ORDER_MARK) {
         start.set_position(BYTE_ORDER_MARK.len() as u64);
     }
-    let whole = start.chain(source);
-    if gzipped {
-        Reader::new(Inflate::new(whole, u64::MAX)).read(&mut on_item)
-    } else {
-        Reader::new(whole).read(&mut on_item)
-    }
+    Reader::new(start.chain(source)).read(on_item)
 }
 
 /// Bytes that are looked at first: all of most files.
 const START: usize = 4 * 1024;
 
 /// Reads until there is enough to tell by what it is; at the end of the source less.
-fn read_start(source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
-    let mut length = 0;
+fn read_start(source: &mut impl Read) -> io::Result<Vec<u8>> {
+    let (mut start, mut length) = (vec![0; START], 0);
     while length < BYTE_ORDER_MARK.len() {
-        match source.read(into.get_mut(length..).unwrap_or_default()) {
+        match source.read(start.get_mut(length..).unwrap_or_default()) {
             Ok(0) => break,
             Ok(read) => length += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(length)
+    start.truncate(length);
+    Ok(start)
 }
 
 /// How gzip data begins (RFC 1952).
@@ -107,6 +120,9 @@ const GZIP: [u8; 2] = [0x1F, 0x8B];
 
 /// What some editors put before a text in UTF-8.
 const BYTE_ORDER_MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+
+/// How a text in UTF-16 begins, in either order, as Windows' shells write what is redirected.
+const UTF_16: [[u8; 2]; 2] = [[0xFF, 0xFE], [0xFE, 0xFF]];
 
 struct Reader<R> {
     frames: Frames<R>,
@@ -144,12 +160,14 @@ impl<R: Read> Reader<R> {
         while let Some(byte) = self.frames.peek()? {
             match byte {
                 b'[' => self.array(on_item)?,
-                b'{' => match self.begins()? {
+                b'{' => match self.begins() {
                     Beginning::List => self.list(on_item)?,
                     Beginning::Digest => self.pass_over()?,
                     Beginning::Other => self.object(on_item)?,
                 },
-                b'0'..=b'9' if self.takes_time()? => {}
+                b'0'..=b'9' if self.takes_time() => {}
+                // It parts two records, as whoever took a list apart leaves it, and is none.
+                b',' => self.frames.take(b',', "a comma")?,
                 _ => self.line(on_item)?,
             }
         }
@@ -157,16 +175,16 @@ impl<R: Read> Reader<R> {
     }
 
     /// Looks at the first key of the object that comes next.
-    fn begins(&mut self) -> Result<Beginning, FrameError> {
-        let ahead = self.frames.peek_ahead(HEAD_OF_OBJECT)?;
-        let Some((key, value)) = first_member(ahead) else { return Ok(Beginning::Other) };
+    fn begins(&mut self) -> Beginning {
+        let ahead = self.frames.peek_ahead(HEAD_OF_OBJECT);
+        let Some((key, value)) = first_member(ahead) else { return Beginning::Other };
         let is_list = LISTS.iter().any(|list| list.as_bytes() == key) && value.starts_with(b"[");
         let is_digest = key == DIGEST.0 && memmem::find(value, DIGEST.1).is_some();
-        Ok(match (is_list, is_digest) {
+        match (is_list, is_digest) {
             (true, _) => Beginning::List,
             (_, true) => Beginning::Digest,
             _ => Beginning::Other,
-        })
+        }
     }
 
     fn pass_over(&mut self) -> Result<(), FrameError> {
@@ -176,12 +194,12 @@ impl<R: Read> Reader<R> {
     }
 
     /// Takes the time that an export writes before each message, where an object stands behind it.
-    fn takes_time(&mut self) -> Result<bool, FrameError> {
-        let takes = begins_with_time(self.frames.peek_ahead(TIME.len() + 1)?);
+    fn takes_time(&mut self) -> bool {
+        let takes = begins_with_time(self.frames.peek_ahead(TIME.len() + 1));
         if takes {
             self.frames.take_bytes(TIME.len());
         }
-        Ok(takes)
+        takes
     }
 
     fn list(&mut self, on_item: &mut impl FnMut(Item<'_>)) -> Result<(), FrameError> {
@@ -204,7 +222,7 @@ impl<R: Read> Reader<R> {
             if self.records(|behind| behind.strip_prefix(','), on_item)? {
                 continue;
             }
-            item(self.frames.value(LARGEST_ENTRY)?, NESTING, on_item);
+            item(self.frames.value(LARGEST_VALUE)?, NESTING, on_item);
         }
         Ok(())
     }
@@ -217,8 +235,7 @@ impl<R: Read> Reader<R> {
         on_item: &mut impl FnMut(Item<'_>),
     ) -> Result<bool, FrameError> {
         self.frames.peek()?;
-        // What cannot be read is an error when its turn comes, behind what was read before.
-        drop(self.frames.peek_ahead(AT_HAND));
+        self.frames.peek_ahead(AT_HAND);
         let ahead = self.frames.at_hand();
         if !ahead.starts_with(RECORD) {
             return Ok(false);
@@ -227,7 +244,7 @@ impl<R: Read> Reader<R> {
         let (mut next, mut taken) = (Some(ahead), 0);
         while let Some(rest) = next.map(str::trim_ascii_start)
             && let Some((record, text)) = Record::quick(rest)
-            && text.len() <= LARGEST_ENTRY
+            && text.len() <= LARGEST_VALUE
         {
             on_item(Item::Record { text, record: Ok(record), owner: "", entry_id: "" });
             taken = ahead.len() - rest.len() + text.len();
@@ -402,6 +419,26 @@ mod tests {
     }
 
     #[test]
+    fn commas_between_records_are_no_entries() {
+        let plain = |name| format!("{{\"eventName\":\"{name}\"}}");
+        let quick = |name| format!("{{\"eventVersion\":\"1\",\"eventName\":\"{name}\"}}");
+        let (time, damaged) = ("2026-11-20T09:14:00.000Z ", "the line is not a JSON object: ");
+        for (a, b) in [(plain("A"), plain("B")), (quick("A"), quick("B")), (quick("A"), plain("B"))]
+        {
+            for behind in ["\n", "", " ", "\n,\n", "\n , "] {
+                assert_eq!(
+                    items(format!("{a},{behind}{b}").as_bytes()),
+                    [&a, &b].map(Clone::clone)
+                );
+                assert_eq!(items(format!(",{a}\n,{time}{b},").as_bytes()).len(), 2);
+            }
+            let odd = items(format!("{a}\n,oops\n{b},7,{a}\n{a}").as_bytes());
+            let rest = format!("{damaged}7,{a}");
+            assert_eq!(odd, [a.clone(), format!("{damaged}oops"), b.clone(), rest, a.clone()]);
+        }
+    }
+
+    #[test]
     fn a_list_that_is_none_is_still_counted() {
         for text in [
             r#"{"Records":{"eventName":"A"}}"#,
@@ -424,6 +461,19 @@ mod tests {
     fn lists_in_lists_are_not_looked_into_for_ever() {
         let deep = format!("{}{}", "{\"Records\":[".repeat(100_000), "]}".repeat(100_000));
         assert_eq!(items(deep.as_bytes()).len(), 1);
+    }
+
+    #[test]
+    fn a_record_may_be_as_large_in_every_dialect() {
+        let name = "x".repeat(2 * 1024 * 1024);
+        for version in ["\"eventVersion\":\"1\",", ""] {
+            let record = format!("{{{version}\"eventName\":\"{name}\"}}");
+            let list = format!("{{\"Records\":[{record},{record}]}}");
+            for text in [format!("{record}\n{record}"), format!("[{record},{record}]"), list] {
+                let items = items(text.as_bytes());
+                assert!(items.iter().all(|item| *item == record) && items.len() == 2);
+            }
+        }
     }
 
     #[test]

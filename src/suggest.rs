@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::marks::{Marks, mark};
 use crate::policy::{Patterns, Policy, PolicyFaults, Reason, Verdict};
 use crate::record::principal::{Principal, UserIdentity};
 use crate::record::{Outcome, Record, region};
@@ -37,6 +38,7 @@ const REGION_SPAN: i32 = 14;
 pub struct Seen {
     /// It approves no region.
     policy: Policy,
+    marks: Marks,
     records: u64,
     days: BTreeSet<Date>,
     places: BTreeMap<Place, Activity>,
@@ -90,6 +92,7 @@ impl Seen {
     pub fn new() -> Result<Self, PolicyFaults> {
         Ok(Seen {
             policy: Policy::embedded()?.with_approved_regions(Patterns::default()),
+            marks: Marks::default(),
             records: 0,
             days: BTreeSet::new(),
             places: BTreeMap::new(),
@@ -97,12 +100,16 @@ impl Seen {
         })
     }
 
-    /// Takes a record. `owner` is the account of the log group that it came from.
+    /// Takes a record, once. `owner` is the account of the log group that it came from.
     pub fn take(&mut self, record: &Record<'_>, owner: &str) {
+        let verdict = self.policy.judge(record, owner);
+        if mark(record, owner, &verdict).is_some_and(|mark| !self.marks.set(mark)) {
+            return;
+        }
         self.records += 1;
         let day = record.time().map(|time| TimeZone::UTC.to_datetime(time).date());
         self.days.extend(day);
-        let Verdict::Alert(reason, _) = self.policy.judge(record, owner) else { return };
+        let Verdict::Alert(reason, _) = verdict else { return };
         let account = record.account(owner).to_owned();
         let place = Place { account, region: record.region().into_owned() };
         let who = Principal::of(&record.user_identity);

@@ -170,7 +170,7 @@ impl<R: Read> Payloads<R> {
             *lines += 1;
         } else {
             let offset = self.frames.offset();
-            let looks_like = looks_like(self.frames.peek_ahead(HEAD)?);
+            let looks_like = looks_like(self.frames.peek_ahead(HEAD));
             *damage = Some(Fault::NotJson { lines: 1, offset, looks_like });
         }
         self.frames.skip_line()

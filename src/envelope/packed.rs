@@ -44,7 +44,8 @@ impl Read for Base64<'_> {
             Some(groups) => (self.decode_groups(groups, out), groups.len()),
             None => (self.decode(rest, out), rest.len()),
         };
-        self.at += taken;
+        // A text that is none stays where it is not.
+        self.at += if decoded.is_ok() { taken } else { 0 };
         decoded
     }
 }

@@ -1,18 +1,17 @@
 //! Judges what is read of a source, and notes what is counted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use crate::alert::IncidentKey;
 use crate::envelope::Reject;
+use crate::marks::mark;
 use crate::policy::{Policy, Reason, Verdict};
 use crate::record::{Access, Principal, Record};
 use crate::source::Item;
 
 use super::counts::Cell;
 use super::decision::Decision;
-use super::marks::{Mark, mark_of};
 use super::sheet::{Alerting, Exempted, Fate, Line, Sheet};
 
 /// Which records are wanted. Others are counted and not judged; what is unreadable, and what tells no
@@ -24,7 +23,7 @@ pub struct Wanted {
     /// Before this time.
     pub until: Option<Timestamp>,
     /// Of these accounts, where there are any.
-    pub accounts: Vec<String>,
+    pub accounts: BTreeSet<String>,
 }
 
 /// Judges the items of one source after the other.
@@ -75,7 +74,9 @@ impl<'p> Clerk<'p> {
 
     fn record(&mut self, record: &Record<'_>, text: &str, owner: &str, entry_id: &str) {
         let time = record.time();
-        if !self.wanted.wants(record, owner, time) {
+        // Noted of all times: whoever asks for another month did not mistype the account.
+        let is_of_account = self.meet(record.account(owner));
+        if !(is_of_account && self.wanted.has_time(time)) {
             self.sheet.unwanted += 1;
             return;
         }
@@ -91,6 +92,17 @@ impl<'p> Clerk<'p> {
             fate: self.fate(verdict, record, text, owner, entry_id),
         };
         self.sheet.lines.push(line);
+    }
+
+    /// Whether records of an account are wanted, which is noted where it is asked for by name.
+    fn meet(&mut self, account: &str) -> bool {
+        let Some(wanted) = self.wanted.accounts.get(account) else {
+            return self.wanted.accounts.is_empty();
+        };
+        if !self.sheet.accounts.contains(wanted) {
+            self.sheet.accounts.insert(wanted.clone());
+        }
+        true
     }
 
     fn fate(
@@ -154,27 +166,10 @@ impl<'p> Clerk<'p> {
 }
 
 impl Wanted {
-    fn wants(&self, record: &Record<'_>, owner: &str, time: Option<Timestamp>) -> bool {
-        let is_of_account = || {
-            let account = record.account(owner);
-            self.accounts.is_empty() || self.accounts.iter().any(|wanted| wanted == account)
-        };
-        let is_in_time = time.is_none_or(|time| {
+    fn has_time(&self, time: Option<Timestamp>) -> bool {
+        time.is_none_or(|time| {
             self.since.is_none_or(|since| time >= since)
                 && self.until.is_none_or(|until| time < until)
-        });
-        is_in_time && is_of_account()
-    }
-}
-
-/// By what a record is known when it comes again; nobody can tell of an unreadable one.
-fn mark(record: &Record<'_>, owner: &str, verdict: &Verdict) -> Option<Mark> {
-    match verdict {
-        Verdict::Alert(_, severity) => {
-            let delivery = IncidentKey::of(record, owner).delivery_of(record, *severity)?;
-            Some(mark_of(&delivery))
-        }
-        Verdict::Ignore(_) => record.event_id.as_deref().map(mark_of),
-        Verdict::Reject => None,
+        })
     }
 }

@@ -1,14 +1,16 @@
 //! What a clerk notes of some records that follow each other, before anybody knows which of them
 //! came before.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use crate::envelope::Reject;
+use crate::marks::Mark;
 use crate::policy::{Reason, Severity};
 use crate::record::Access;
 
 use super::counts::Cell;
-use super::marks::Mark;
 
 /// The notes on some records, in their order.
 #[derive(Default)]
@@ -18,6 +20,8 @@ pub struct Sheet {
     pub(super) cells: Vec<Cell>,
     /// Records that nobody asked for; they have no line.
     pub(super) unwanted: u64,
+    /// Accounts that were asked for by name, and have records here.
+    pub(super) accounts: BTreeSet<String>,
     /// Bytes of texts that are held.
     pub(super) held: usize,
     /// The decisions, a line each, where they are asked for.

@@ -84,14 +84,17 @@ struct Reading<'a> {
 }
 
 /// Keys that no record has, and at least one of which everything has that wraps one, or is a digest.
+/// A test holds them to the keys that [`crate::source`] tells dialects by.
 const WRAPPING: &[&str] = &[
     "Records",
     "Events",
     "events",
     "CloudTrailEvent",
     "awslogs",
+    "kinesis",
     "logEvents",
     "message",
+    "detail",
     "detail-type",
     "digestStartTime",
 ];

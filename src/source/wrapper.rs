@@ -141,3 +141,52 @@ fn entry(found: Result<LogEntry<'_>, Reject>, owner: &str, on_item: &mut impl Fn
         None => on_item(unreadable(b"", "the message has escapes that make no text")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserializer;
+    use serde::de::value::Error;
+    use serde::de::{Error as _, Visitor};
+
+    use super::*;
+    use crate::record::Record;
+
+    /// Notes the keys that are asked for, and has none of them.
+    struct Keys<'k>(&'k mut &'static [&'static str]);
+
+    impl<'de> Deserializer<'de> for Keys<'_> {
+        type Error = Error;
+
+        fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+            Err(Error::custom("it is a struct"))
+        }
+
+        fn deserialize_struct<V: Visitor<'de>>(
+            self,
+            _: &'static str,
+            keys: &'static [&'static str],
+            _: V,
+        ) -> Result<V::Value, Error> {
+            *self.0 = keys;
+            Err(Error::custom("it has none of them"))
+        }
+
+        serde::forward_to_deserialize_any! {
+            bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64 char str string bytes byte_buf option unit
+            unit_struct newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+        }
+    }
+
+    #[test]
+    fn nothing_that_might_be_a_wrapper_is_read_as_a_record_in_one_go() {
+        let mut keys: &[&str] = &[];
+        assert!(Wrapper::deserialize(Keys(&mut keys)).is_err());
+        assert!(keys.contains(&"kinesis"), "{keys:?}");
+        let is_quick = |key: &str| {
+            Record::quick(&format!("{{\"eventVersion\":\"1\",\"{key}\":null}}")).is_some()
+        };
+        // Records have a name, too.
+        let quick: Vec<&&str> = keys.iter().filter(|key| is_quick(key)).collect();
+        assert_eq!(quick, [&"eventName"]);
+    }
+}

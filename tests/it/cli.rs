@@ -106,6 +106,15 @@ fn a_policy_with_faults_is_refused_with_all_of_them() {
 }
 
 #[test]
+fn a_control_policy_is_for_an_account_that_there_may_be() {
+    let output = regionwatch(&["policy", "scp", "--account", "zz"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert!(said.contains("an account is 12 digits, such as 111122223333"), "{said}");
+    assert!(regionwatch(&["policy", "scp", "--account", "111122223333"]).status.success());
+}
+
+#[test]
 fn pack_makes_what_invoke_takes() {
     let packed = regionwatch(&["pack", "records/root.json"]);
     assert_eq!(packed.stdout, fs::read(events().join("root.json")).unwrap());

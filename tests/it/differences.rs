@@ -125,6 +125,30 @@ alerts no longer
 }
 
 #[test]
+fn a_record_that_comes_again_counts_once() {
+    let call = |id: &str, region: &str| {
+        json!({"eventSource": "ec2.amazonaws.com", "eventName": "StopInstances", "eventID": id,
+            "awsRegion": region, "recipientAccountId": "111122223333",
+            "userIdentity": {"type": "IAMUser", "userName": "mateo"}})
+        .to_string()
+    };
+    let once = [call("1", "eu-west-1"), call("2", "us-east-1"), call("1", "eu-west-2")];
+    let again = [once.as_slice(), &once].concat();
+    let found = |history: &[String]| -> Value {
+        let folder = folder(&history.join("\n"));
+        serde_json::from_str(stdout(&diff(folder.path(), &["--format", "json"]))).unwrap()
+    };
+    let (once, mut again) = (found(&once), found(&again));
+    assert_eq!((&once["records"], &once["differ"]), (&json!(3), &json!(2)));
+    assert_eq!(again["repeated"].take(), 3);
+    again["repeated"] = json!(0);
+    assert_eq!(again, once);
+    let folder = folder(&[call("1", "us-east-1"), call("1", "us-east-1")].join("\n"));
+    let said = diff(folder.path(), &[]);
+    assert_eq!(stdout(&said), "1 record (1 more came again): all are judged alike\n");
+}
+
+#[test]
 fn exit_codes_tell_differences_from_bad_input() {
     let same =
         json!({"eventSource": "ec2.amazonaws.com", "eventName": "X", "awsRegion": "us-east-1"});

@@ -169,19 +169,28 @@ fn one_incident_is_one_message_and_a_replay_is_none() {
     assert_eq!(outbox.alerts().len(), 1);
 }
 
+/// In its checksum, its length, cut within them, or with more behind it: all of it was read by then.
 #[test]
 fn nothing_is_published_of_a_batch_that_is_damaged_at_its_end() {
     let payload = pack(&[run_instances("mateo")]);
     let payload: Value = serde_json::from_slice(&payload).unwrap();
-    let mut data = STANDARD.decode(payload["awslogs"]["data"].as_str().unwrap()).unwrap();
-    let crc = data.len() - 8;
-    data[crc] ^= 1;
-    let damaged = json!({"awslogs": {"data": STANDARD.encode(data)}}).to_string();
-    let outbox = Outbox::open();
-    let (summary, outcome) = handle(damaged.as_bytes(), &ledger(), &outbox);
-    assert_eq!(outcome.unwrap_err().kind(), "DamagedPayload");
-    assert_eq!((summary.entries, summary.error_type), (0, Some("DamagedPayload")));
-    assert!(outbox.alerts().is_empty());
+    let data = STANDARD.decode(payload["awslogs"]["data"].as_str().unwrap()).unwrap();
+    let end = data.len() - 8;
+    let flipped = (end..data.len()).map(|at| {
+        let mut data = data.clone();
+        data[at] ^= 1;
+        data
+    });
+    let cut = (end..data.len()).map(|at| data[..at].to_vec());
+    let longer = [[data.as_slice(), b"x"].concat()];
+    for data in flipped.chain(cut).chain(longer) {
+        let damaged = json!({"awslogs": {"data": STANDARD.encode(data)}}).to_string();
+        let outbox = Outbox::open();
+        let (summary, outcome) = handle(damaged.as_bytes(), &ledger(), &outbox);
+        assert_eq!(outcome.unwrap_err().kind(), "DamagedPayload");
+        assert_eq!((summary.entries, summary.error_type), (0, Some("DamagedPayload")));
+        assert!(outbox.alerts().is_empty());
+    }
 }
 
 #[test]

@@ -249,5 +249,5 @@ fn a_page_that_cannot_be_written_is_an_error() {
     let output = command.current_dir(events()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("no/such/folder/out.html: No such file"), "{said}");
+    assert!(said.contains("no/such/folder/out.html: there is no folder no/such/folder"), "{said}");
 }

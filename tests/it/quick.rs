@@ -6,7 +6,10 @@
 use regionwatch::record::Record;
 use regionwatch::source::{self, Item};
 
+use serde_json::{Value, json};
+
 use crate::corpus::corpus;
+use crate::handler::packed;
 use crate::skim::{Dice, damaged, record};
 
 /// All that is found in a text, or how it ends.
@@ -57,6 +60,58 @@ fn records_odd_and_damaged_are_read_alike() {
         quick += compare(&records);
     }
     assert!(quick > 8_000, "only {quick} might be read in one go");
+}
+
+/// An object of each dialect with this record in it, as its members.
+fn wrapped(record: &Value) -> Vec<Vec<(&'static str, Value)>> {
+    let text = record.to_string();
+    let entry = json!({"id": "1", "timestamp": 1, "message": text});
+    let data = packed(std::slice::from_ref(&entry));
+    vec![
+        vec![("Records", json!([record])), ("x", json!(1))],
+        vec![("Events", json!([{"CloudTrailEvent": text}])), ("NextToken", json!("x"))],
+        vec![("events", json!([entry])), ("searchedLogStreams", json!([]))],
+        vec![("CloudTrailEvent", json!(text)), ("EventId", json!("1"))],
+        vec![("detail-type", json!("x")), ("detail", record.clone()), ("source", json!("aws.ec2"))],
+        vec![("awslogs", json!({"data": data})), ("x", json!(null))],
+        vec![
+            ("kinesis", json!({"data": data, "partitionKey": "1"})),
+            ("eventSource", json!("aws:kinesis")),
+            ("eventName", json!("aws:kinesis:record")),
+            ("awsRegion", json!("us-east-1")),
+        ],
+        vec![
+            ("messageType", json!("DATA_MESSAGE")),
+            ("owner", json!("111122223333")),
+            ("logGroup", json!("g")),
+            ("logStream", json!("s")),
+            ("logEvents", json!([entry])),
+        ],
+        vec![("message", json!(text)), ("id", json!("1")), ("timestamp", json!(1))],
+    ]
+}
+
+/// Whatever the order of its keys, though it begins as a record does.
+#[test]
+fn wrappers_are_opened_alike() {
+    let record = json!({"eventVersion": "1.11", "eventName": "Wrapped", "eventSource": "s"});
+    for seed in 0..200 {
+        let mut dice = Dice(seed);
+        for mut members in wrapped(&record) {
+            for at in (1..members.len()).rev() {
+                members.swap(at, dice.throw(at + 1));
+            }
+            let at = if dice.one_in(2) { 0 } else { dice.throw(members.len() + 1) };
+            members.insert(at, ("eventVersion", json!("1.0")));
+            let members: Vec<String> =
+                members.iter().map(|(key, value)| format!("\"{key}\":{value}")).collect();
+            let text = format!("{{{}}}", members.join(","));
+            compare(&[text.clone(), text.clone()]);
+            let items = items(text.as_bytes());
+            assert_eq!(items.len(), 2, "{text}: {items:?}");
+            assert!(items[0].contains("\"Wrapped\""), "{text}: {items:?}");
+        }
+    }
 }
 
 #[test]

@@ -248,6 +248,42 @@ fn damaged_files_are_named_at_the_end_and_stop_nothing() {
     assert_eq!(report["damaged"].as_array().unwrap().len(), 2);
 }
 
+/// Whatever it is in: the checksum comes last, when all of it was read.
+#[test]
+fn what_was_read_before_a_wrong_checksum_counts() {
+    let calls: Vec<String> =
+        (0..9).map(|n| call(&n.to_string(), "ci", "RunInstances", TIME)).collect();
+    let short = r#"{"eventVersion":"1","eventSource":"a","eventName":"B"}"#.to_owned();
+    let exported = |record: &String| format!("2026-11-20T10:00:01.000Z {record}");
+    let texts = [
+        (1, short.clone()),
+        (1, exported(&short)),
+        (9, calls.join("\n")),
+        (9, calls.iter().map(exported).collect::<Vec<_>>().join("\n")),
+        (9, format!("{{\"Records\":[{}]}}", calls.join(","))),
+        (9, format!("[{}]", calls.join(",\n"))),
+    ];
+    for (count, text) in texts {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json.gz");
+        gzip(&text, &path);
+        // The checksum, and the length.
+        for behind in [8, 4] {
+            let mut bytes = fs::read(&path).unwrap();
+            let at = bytes.len() - behind;
+            bytes[at] ^= 1;
+            fs::write(folder.path().join("b.json.gz"), bytes).unwrap();
+            let report = report(&[], &[&folder.path().join("b.json.gz")]);
+            assert_eq!((&report["alerts"], &report["entries"]), (&json!(count), &json!(count)));
+            let damaged = &report["damaged"][0];
+            assert!(damaged["path"].as_str().unwrap().ends_with("b.json.gz"), "{damaged}");
+            let fault = damaged["fault"].as_str().unwrap();
+            let what = if behind == 8 { "incorrect data check" } else { "incorrect length check" };
+            assert!(fault.ends_with(what), "{fault}");
+        }
+    }
+}
+
 #[test]
 fn only_what_is_wanted_is_judged() {
     let timed = |time: &str| call(time, "ci", "RunInstances", time);
@@ -280,6 +316,36 @@ fn only_what_is_wanted_is_judged() {
         lines(&scan(&["--decisions", "--account", "444455556666"], &[folder.path()])).len(),
         1
     );
+}
+
+#[test]
+fn accounts_are_named_by_their_digits() {
+    let folder = folder(&[
+        call("1", "ci", "RunInstances", TIME),
+        call("2", "ci", "RunInstances", TIME).replace("\"111122223333\"", "\"444455556666\""),
+        call("3", "ci", "RunInstances", TIME).replace("\"111122223333\"", "\"777788889999\""),
+    ]);
+    let both = report(&["--account", "111122223333, 444455556666"], &[folder.path()]);
+    assert_eq!((&both["alerts"], &both["unwanted"]), (&json!(2), &json!(1)));
+    for wrong in ["zz", "11112222333", "1111-2222-3333", "111122223333,", "", "arn:aws:iam::1:x"] {
+        let output = scan(&["--account", wrong], &[folder.path()]);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{wrong}: {said}");
+        assert!(said.contains("an account is 12 digits, such as 111122223333"), "{wrong}: {said}");
+        assert!(output.stdout.is_empty(), "{wrong}");
+    }
+}
+
+/// Of any time, whatever was asked for.
+#[test]
+fn an_account_that_nobody_has_heard_of_is_said() {
+    let folder = folder(&[call("1", "ci", "RunInstances", TIME)]);
+    let accounts = "111122223333,444455556666";
+    let output = scan(&["--account", accounts, "--since", "2026-11-21"], &[folder.path()]);
+    let expected =
+        "regionwatch: --account 444455556666: no record that was read is of this account\n";
+    assert_eq!(stderr(&output), expected);
+    assert!(output.status.success());
 }
 
 #[test]
@@ -320,6 +386,114 @@ fn whoever_breaks_off_sees_what_was_seen_so_far() {
     assert!(report["entries"].as_u64().unwrap() >= 1_000, "{}", report["entries"]);
     assert_eq!(report["damaged"], json!([]));
     assert!(said.contains("interrupted: this is what was seen until then"), "{said}");
+}
+
+/// However little that was, and though more of it never comes.
+#[test]
+fn whoever_breaks_off_a_stalled_input_sees_all_that_came() {
+    let mut child = child(&["--format", "json", "-"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let calls = ["1", "2", "3"].map(|id| call(id, "ci", "RunInstances", TIME));
+    stdin.write_all(calls.join("\n").as_bytes()).unwrap();
+    // More than a pipe holds, and whoever reads it: once it is written, the calls were read.
+    stdin.write_all(&vec![b'\n'; 512 * 1024]).unwrap();
+    stdin.write_all(calls[0].split_at(100).0.as_bytes()).unwrap();
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(interrupted.unwrap().success());
+    let mut out = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(130));
+    drop(stdin);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&report["alerts"], &report["entries"]), (&json!(3), &json!(3)));
+    assert_eq!((&report["interrupted"], &report["damaged"]), (&json!(true), &json!([])));
+}
+
+#[test]
+fn standard_input_is_read_once() {
+    let mut child = child(&["--format", "json", "-", "-"]);
+    let record = call("1", "ci", "RunInstances", TIME);
+    child.stdin.take().unwrap().write_all(record.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(stderr(&output), "regionwatch: - is named twice: standard input can be read once\n");
+    assert_eq!((&lines(&output)[0]["files"], &lines(&output)[0]["alerts"]), (&json!(1), &json!(1)));
+}
+
+#[test]
+fn a_time_that_ends_before_it_begins_is_refused() {
+    let folder = folder(&[call("1", "ci", "RunInstances", TIME)]);
+    let code = |since, until| {
+        let output = scan(&["--since", since, "--until", until], &[folder.path()]);
+        (output.status.code().unwrap(), stderr(&output))
+    };
+    for (since, until) in [
+        ("2026-11-21", "2026-11-20"),
+        ("2026-11-20T10:00:00Z", "2026-11-20T10:00:00Z"),
+        ("1d", "30d"),
+    ] {
+        let (code, said) = code(since, until);
+        let expected = format!(
+            "regionwatch: --since {since} is not before --until {until}: no time is between them\n"
+        );
+        assert_eq!((code, said), (2, expected));
+    }
+    assert_eq!(code("2026-11-20", "2026-11-20"), (0, String::new()));
+}
+
+/// As a shell on Windows writes what is redirected, gzipped or not.
+#[test]
+fn a_text_in_utf_16_is_a_damaged_file() {
+    let folder = folder(&[call("1", "ci", "RunInstances", TIME)]);
+    let units = call("2", "ci", "RunInstances", TIME).encode_utf16().collect::<Vec<u16>>();
+    let little: Vec<u8> = [0xFEFF].iter().chain(&units).flat_map(|u| u.to_le_bytes()).collect();
+    let big: Vec<u8> = [0xFEFF].iter().chain(&units).flat_map(|u| u.to_be_bytes()).collect();
+    fs::write(folder.path().join("b.json"), &little).unwrap();
+    fs::write(folder.path().join("c.json"), big).unwrap();
+    let mut gzip = GzEncoder::new(
+        fs::File::create(folder.path().join("d.json.gz")).unwrap(),
+        Compression::fast(),
+    );
+    gzip.write_all(&little).unwrap();
+    gzip.finish().unwrap();
+    let output = scan(&["--format", "json"], &[folder.path()]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = stderr(&output);
+    assert_eq!(said.matches("the file is UTF-16; CloudTrail writes UTF-8").count(), 3, "{said}");
+    let report = &lines(&output)[0];
+    assert_eq!((&report["entries"], &report["rejected"]), (&json!(1), &json!(0)));
+}
+
+/// The lines have one form, and the report is not printed beside them.
+#[test]
+fn decisions_have_no_other_format() {
+    for format in ["json", "text"] {
+        let output = scan(&["--decisions", "--format", format], &[Path::new("records")]);
+        assert_eq!(output.status.code(), Some(2));
+        let said = stderr(&output);
+        assert!(said.contains("'--decisions' cannot be used with '--format <FORMAT>'"), "{said}");
+    }
+}
+
+#[test]
+fn a_page_that_cannot_be_written_takes_nothing_from_the_report() {
+    let folder = folder(&[call("1", "ci", "RunInstances", TIME)]);
+    let output = scan(&["--html", "/dev/full"], &[folder.path()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).starts_with("regionwatch: /dev/full: "), "{}", stderr(&output));
+    assert!(stdout(&output).contains("1 file, 1 entry: 1 alert"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_page_that_has_no_folder_is_refused_before_anything_is_read() {
+    let folder = folder(&[call("1", "ci", "RunInstances", TIME)]);
+    let missing = folder.path().join("pages/out.html");
+    for (path, what) in [(missing.as_path(), "there is no folder"), (folder.path(), "a folder")] {
+        let output = scan(&["--html", path.to_str().unwrap()], &[folder.path()]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(stderr(&output).contains(what), "{}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
 }
 
 /// 2026-11-20, that many seconds after ten.

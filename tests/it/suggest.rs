@@ -67,6 +67,12 @@ fn role(name: &str, invoked_by: Option<&str>) -> Value {
     identity
 }
 
+#[test]
+fn a_record_that_comes_again_counts_once() {
+    let once = text(&months());
+    assert_eq!(suggested(&format!("{once}\n{once}")), suggested(&once));
+}
+
 /// Two people at work in Ireland on twenty days, and others who are not.
 fn months() -> Vec<Value> {
     let mut history = Vec::new();

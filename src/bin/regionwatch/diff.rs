@@ -63,7 +63,11 @@ fn text(differences: &Differences) -> String {
         1 => "1 is judged otherwise".to_owned(),
         many => format!("{many} are judged otherwise"),
     };
-    page + &format!("{records}: {rest}")
+    let again = match differences.repeated {
+        0 => String::new(),
+        repeated => format!(" ({repeated} more came again)"),
+    };
+    page + &format!("{records}{again}: {rest}")
 }
 
 fn heading(change: Change) -> &'static str {

@@ -107,7 +107,17 @@ fn in_words<T>(policy: Result<T, PolicyFaults>) -> Result<T, String> {
     policy.map_err(|faults| format!("the policy cannot be used:\n{faults}"))
 }
 
+/// An account, as an argument names it.
+pub fn account(text: &str) -> Result<String, String> {
+    let id = text.trim();
+    match id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => Ok(id.to_owned()),
+        false => Err("an account is 12 digits, such as 111122223333".to_owned()),
+    }
+}
+
 /// Something to read records from.
+#[derive(Clone)]
 pub enum Input {
     /// `-`.
     Stdin,
@@ -133,7 +143,7 @@ impl Input {
         let mut listed = Listed::default();
         for argument in arguments {
             if argument == Path::new("-") {
-                listed.inputs.push(Input::Stdin);
+                listed.stdin();
             } else if argument.is_dir() {
                 listed.folder(argument, taken);
             } else {
@@ -212,6 +222,15 @@ pub struct Listed {
 }
 
 impl Listed {
+    fn stdin(&mut self) {
+        if self.inputs.iter().any(|input| matches!(input, Input::Stdin)) {
+            complain("- is named twice: standard input can be read once");
+            self.faults += 1;
+        } else {
+            self.inputs.push(Input::Stdin);
+        }
+    }
+
     fn folder(&mut self, folder: &Path, taken: Folder) {
         let (mut found, mut others) = (0, 0);
         for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {

@@ -1,17 +1,18 @@
 //! `regionwatch scan`: the policy on history.
 
+mod pipe;
 mod progress;
 mod readers;
 mod span;
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use regionwatch::history::{Damaged, History, Pace, Report, Sources, Wanted};
 
-use crate::input::{Folder, Input, Listed, Loaded, PolicyArgs, name};
+use crate::input::{Folder, Input, Listed, Loaded, PolicyArgs, account, name};
 use crate::output::{Format, complain, counts, plural, print, print_json};
 use crate::{Done, now};
 use progress::Progress;
@@ -25,8 +26,8 @@ pub struct Args {
     /// How the result is printed
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
-    /// Print one JSON line for each record: its verdict, and why
-    #[arg(long)]
+    /// Print one JSON line for each record instead: its verdict, and why
+    #[arg(long, conflicts_with = "format")]
     decisions: bool,
     /// Only records from then on: a date, a time, or how long ago, such as 30d
     #[arg(long, value_name = "TIME")]
@@ -34,8 +35,8 @@ pub struct Args {
     /// Only records until then: a date, its whole day included, a time, or how long ago
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
-    /// Only records of these accounts
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    /// Only records of these accounts, separated by commas
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = account)]
     account: Vec<String>,
     /// How long the ledger keeps silent about what was told
     #[arg(long, value_name = "MINUTES", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=1440))]
@@ -59,6 +60,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Done, String> {
+    args.html.as_deref().map_or(Ok(()), has_folder)?;
     let Loaded { policy, keys, .. } = args.policy.load()?;
     let wanted = args.wanted(now())?;
     let Listed { inputs, faults, digests } = Input::list(&args.paths, Folder::Records);
@@ -92,23 +94,45 @@ pub fn run(args: Args) -> Result<Done, String> {
     progress.end();
     read?;
     sources.interrupted = plan.is_stopped();
-    let report = history.report(sources, args.pace());
-    if let Some(path) = &args.html {
-        let page = report.page(&keys.to_toml(), now());
-        std::fs::write(path, page).map_err(|fault| format!("{}: {fault}", name(path)))?;
+    for account in history.absent(&plan.wanted) {
+        complain(&format!("--account {account}: no record that was read is of this account"));
     }
-    finish(&args, &report, faults)
+    let report = history.report(sources, args.pace());
+    let page = args.html.as_deref().map_or(Ok(()), |path| {
+        let page = report.page(&keys.to_toml(), now());
+        std::fs::write(path, page).map_err(|fault| format!("{}: {fault}", name(path)))
+    });
+    // Whatever becomes of the page, what was seen is said.
+    if let Err(fault) = &page {
+        complain(fault);
+    }
+    finish(&args, &report, faults + usize::from(page.is_err()))
+}
+
+/// Whether a file can be there, which is better known before a long scan than after it.
+fn has_folder(path: &Path) -> Result<(), String> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    match folder.unwrap_or(Path::new(".")) {
+        _ if path.is_dir() => Err(format!("--html {}: it is a folder, name a file", name(path))),
+        folder if folder.is_dir() => Ok(()),
+        folder => Err(format!("--html {}: there is no folder {}", name(path), name(folder))),
+    }
 }
 
 impl Args {
     fn wanted(&self, now: Timestamp) -> Result<Wanted, String> {
         let since = self.since.as_deref().map(|text| span::since(text, now)).transpose();
         let until = self.until.as_deref().map(|text| span::until(text, now)).transpose();
-        Ok(Wanted {
-            since: since.map_err(|what| format!("--since: {what}"))?,
-            until: until.map_err(|what| format!("--until: {what}"))?,
-            accounts: self.account.clone(),
-        })
+        let since = since.map_err(|what| format!("--since: {what}"))?;
+        let until = until.map_err(|what| format!("--until: {what}"))?;
+        if since.zip(until).is_some_and(|(since, until)| since >= until) {
+            let [since, until] =
+                [&self.since, &self.until].map(|text| text.as_deref().unwrap_or(""));
+            return Err(format!(
+                "--since {since} is not before --until {until}: no time is between them"
+            ));
+        }
+        Ok(Wanted { since, until, accounts: self.account.iter().cloned().collect() })
     }
 
     fn pace(&self) -> Pace {

@@ -10,7 +10,7 @@ use regionwatch::export::scp::Reads;
 use regionwatch::export::{self, Export};
 use regionwatch::policy::{Policy, Reason, Verdict};
 
-use crate::input::{Folder, Input, Listed, PolicyArgs};
+use crate::input::{Folder, Input, Listed, PolicyArgs, account};
 use crate::output::{complain, print};
 use crate::{Done, now};
 
@@ -32,7 +32,7 @@ pub struct AthenaArgs {
     #[arg(long, value_name = "ID")]
     organization: Option<String>,
     /// Accounts whose files are read, separated by commas
-    #[arg(long = "account", value_name = "LIST", value_delimiter = ',', required = true)]
+    #[arg(long = "account", value_name = "LIST", value_delimiter = ',', required = true, value_parser = account)]
     accounts: Vec<String>,
     /// Regions whose files are read; without it, all that are known
     #[arg(long = "region", value_name = "LIST", value_delimiter = ',')]
@@ -61,7 +61,7 @@ pub struct ScpArgs {
     policy: PolicyArgs,
     /// The account that it is for, with the regions that are approved there; without it, all that have
     /// no list of their own
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = account)]
     account: Option<String>,
     /// History whose read-only calls must pass: files, folders, or -
     #[arg(long, value_name = "PATH")]

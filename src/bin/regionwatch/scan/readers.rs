@@ -16,6 +16,7 @@ use regionwatch::history::{Clerk, Sheet, Wanted};
 use regionwatch::policy::Policy;
 use regionwatch::source;
 
+use super::pipe::Pipe;
 use crate::input::Input;
 
 /// What there is to do, and how far it is.
@@ -23,7 +24,8 @@ pub struct Plan {
     inputs: Vec<Input>,
     /// Judges.
     pub policy: Policy,
-    wanted: Wanted,
+    /// Which records are judged.
+    pub wanted: Wanted,
     decides: bool,
     /// The next input that nobody reads yet.
     next: AtomicUsize,
@@ -51,7 +53,11 @@ const MOST_SHEETS: usize = 2;
 const MOST_IN_RUN: usize = 128;
 
 /// How often somebody looks whether to stop while nothing is heard.
-const LOOK: Duration = Duration::from_millis(100);
+pub const LOOK: Duration = Duration::from_millis(100);
+
+/// How long readers have to say what they read when it is broken off. They look often; only a disk
+/// that does not answer keeps one longer.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 impl Plan {
     /// Nothing is done yet.
@@ -110,12 +116,13 @@ pub fn read_all(
     Ok(())
 }
 
-/// The next thing heard; none where nobody says anything any more, or it was broken off.
+/// The next thing heard; none where nobody says anything any more.
 fn heard<T>(plan: &Plan, from: &Receiver<T>) -> Option<T> {
     loop {
-        match from.recv_timeout(LOOK) {
+        let is_stopped = plan.is_stopped();
+        match from.recv_timeout(if is_stopped { LAST_WORDS } else { LOOK }) {
             Ok(heard) => return Some(heard),
-            Err(RecvTimeoutError::Timeout) if !plan.is_stopped() => {}
+            Err(RecvTimeoutError::Timeout) if !is_stopped => {}
             Err(_) => return None,
         }
     }
@@ -163,8 +170,11 @@ fn read_one(
     ended: &mut Vec<(usize, Result<u64, String>)>,
     news: &SyncSender<News>,
 ) -> Result<u64, String> {
-    let opened = input.open().map_err(|fault| fault.to_string())?;
-    let read = source::read(Counted { from: opened, plan }, |item| {
+    let from = match input.size() {
+        Some(_) => input.open().map_err(|fault| fault.to_string())?,
+        None => Box::new(Pipe::of(input.clone(), || plan.is_stopped())),
+    };
+    let read = source::read(Counted { from, plan }, |item| {
         if clerk.take(item) {
             let full = News { sheet: clerk.turn(), ended: std::mem::take(ended) };
             if news.send(full).is_err() {
@@ -187,7 +197,7 @@ impl News {
 
 /// Counts what is read, and ends where it was broken off.
 struct Counted<'p> {
-    from: Box<dyn Read>,
+    from: Box<dyn Read + 'p>,
     plan: &'p Plan,
 }
 

@@ -1,11 +1,16 @@
-//! Which records were seen before, known by their `eventID`.
+//! Which records of history were seen before, known by their `eventID`.
 //!
-//! The one thing that grows with every record: 16 bytes each, with room to spare in the table up to
+//! CloudTrail may deliver a record twice, and whoever copies trails has some in two places. Marks are
+//! the one thing that grows with every record: 16 bytes each, with room to spare in the table up to
 //! 40. A UUID, which CloudTrail's ids are, is its own mark; anything else is hashed.
 
 use std::collections::HashSet;
 
 use sha2::{Digest, Sha256};
+
+use crate::alert::IncidentKey;
+use crate::policy::Verdict;
+use crate::record::Record;
 
 /// What stands for an `eventID`.
 pub type Mark = u128;
@@ -21,8 +26,21 @@ impl Marks {
     }
 }
 
+/// By what a record is known when it comes again; nobody can tell of an unreadable one. One that
+/// alerts is known by all that tells it from others, so that no forged id hides it.
+pub fn mark(record: &Record<'_>, owner: &str, verdict: &Verdict) -> Option<Mark> {
+    match verdict {
+        Verdict::Alert(_, severity) => {
+            let delivery = IncidentKey::of(record, owner).delivery_of(record, *severity)?;
+            Some(mark_of(&delivery))
+        }
+        Verdict::Ignore(_) => record.event_id.as_deref().map(mark_of),
+        Verdict::Reject => None,
+    }
+}
+
 /// The mark of an id.
-pub fn mark_of(id: &str) -> Mark {
+fn mark_of(id: &str) -> Mark {
     uuid(id.as_bytes()).unwrap_or_else(|| {
         let hash = Sha256::digest(id);
         hash.iter().take(16).fold(0, |mark, byte| mark << 8 | Mark::from(*byte))
