@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn plain_text_ends_at_what_is_none() {
         for end in 0..=255_u8 {
-            let ends = end < 0x20 || end > 0x7F || matches!(end, b'"' | b'\\');
+            let ends = !(0x20..=0x7F).contains(&end) || matches!(end, b'"' | b'\\');
             for length in 0..40 {
                 for at in 0..length {
                     let mut bytes = vec![b'~'; length];
