@@ -33,6 +33,9 @@ pub struct Pace {
 /// Sightings of each severity that are kept in full, at some 3 KB each.
 const MOST_IN_FULL: usize = 2_000;
 
+/// Different calls of a sighting: as many as an incident of the function tells apart.
+const MOST_CALLS: usize = 2_000;
+
 /// Seconds in which what an account does is one delivery.
 const LENGTH: i64 = 300;
 
@@ -71,7 +74,7 @@ pub struct Sighting {
     pub reason: Reason,
     pub watches: BTreeSet<Arc<str>>,
     pub first: Option<Timestamp>,
-    /// By the number of their names.
+    /// By the number of their names, and in their order. Those beyond [`MOST_CALLS`] have no name.
     calls: Vec<(usize, u64)>,
     /// What is told of it in full.
     pub incident: Option<Box<Incident>>,
@@ -214,9 +217,14 @@ impl Sighting {
     fn add(&mut self, call: usize, time: Option<Timestamp>, reason: &Reason, severity: Severity) {
         self.count += 1;
         self.first = [self.first, time].into_iter().flatten().min();
-        match self.calls.iter_mut().find(|(known, _)| *known == call) {
-            Some((_, count)) => *count += 1,
-            None => self.calls.push((call, 1)),
+        match self.calls.binary_search_by_key(&call, |(known, _)| *known) {
+            Ok(at) => {
+                if let Some((_, count)) = self.calls.get_mut(at) {
+                    *count += 1;
+                }
+            }
+            Err(at) if self.calls.len() < MOST_CALLS => self.calls.insert(at, (call, 1)),
+            Err(_) => {}
         }
         if severity > self.severity {
             self.severity = severity;
@@ -241,3 +249,29 @@ impl Calls {
 
 /// Characters of the name of a call.
 const LONGEST_NAME: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sighting_names_a_bounded_number_of_calls_and_counts_them_all() {
+        let mut sighting = Sighting {
+            count: 0,
+            severity: Severity::High,
+            reason: Reason::MutatingCall,
+            watches: BTreeSet::new(),
+            first: None,
+            calls: Vec::new(),
+            incident: None,
+        };
+        let mut add = |call| sighting.add(call, None, &Reason::MutatingCall, Severity::High);
+        // In an order that is not that of their numbers.
+        (0..5_000).chain(0..5_000).for_each(|n| add(n * 7 % 5_000));
+        assert_eq!(sighting.count, 10_000);
+        assert_eq!(sighting.calls.len(), MOST_CALLS);
+        assert!(sighting.calls.iter().all(|(_, count)| *count == 2));
+        let named = |call| sighting.calls.iter().any(|(known, _)| *known == call);
+        assert!((0..MOST_CALLS).all(|n| named(n * 7 % 5_000)));
+    }
+}

@@ -179,6 +179,7 @@ fn row(to: &mut impl Write, name: &str, done: &Activity, behind: &str) -> fmt::R
 fn rest(to: &mut impl Write, all: usize, shown: usize, what: &str) -> fmt::Result {
     match all.saturating_sub(shown) {
         0 => Ok(()),
+        1 => writeln!(to, "  and 1 more {}: --format json has it", what.trim_end_matches('s')),
         more => writeln!(to, "  and {more} more {what}: --format json has them"),
     }
 }

@@ -94,7 +94,7 @@ fn folders_of_gzipped_objects_are_read_in_the_order_of_their_paths() {
         r#""c" "ignore" "approved-region" null"#,
     ];
     assert_eq!(decided, expected);
-    assert!(stderr(&output).contains("1 other files passed over"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("1 other file passed over"), "{}", stderr(&output));
 }
 
 /// Whatever the files and whoever reads them.
@@ -407,6 +407,15 @@ fn whoever_breaks_off_a_stalled_input_sees_all_that_came() {
     let report: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((&report["alerts"], &report["entries"]), (&json!(3), &json!(3)));
     assert_eq!((&report["interrupted"], &report["damaged"]), (&json!(true), &json!([])));
+}
+
+#[test]
+fn one_more_is_not_several() {
+    let calls: Vec<String> = (0..11)
+        .map(|n| call(&n.to_string(), &format!("role-{n:02}"), "RunInstances", TIME))
+        .collect();
+    let text = stdout(&scan(&[], &[folder(&calls).path()]));
+    assert!(text.contains("and 1 more principal: --format json has it\n"), "{text}");
 }
 
 #[test]

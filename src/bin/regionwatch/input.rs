@@ -12,7 +12,7 @@ use regionwatch::source::{self, Item};
 use toml_writer::ToTomlValue as _;
 use walkdir::WalkDir;
 
-use crate::output::complain;
+use crate::output::{complain, plural};
 
 /// Which policy judges.
 #[derive(Args)]
@@ -232,7 +232,7 @@ impl Listed {
     }
 
     fn folder(&mut self, folder: &Path, taken: Folder) {
-        let (mut found, mut others) = (0, 0);
+        let (mut found, mut others) = (0, 0_u64);
         for entry in WalkDir::new(folder).follow_links(true).sort_by_file_name() {
             match entry {
                 Ok(entry) if !entry.file_type().is_file() => {}
@@ -254,7 +254,8 @@ impl Listed {
             complain(&format!("{}: no files{}", name(folder), taken.in_words()));
             self.faults += 1;
         } else if others > 0 {
-            complain(&format!("{}: {others} other files passed over", name(folder)));
+            let others = plural(others, "other file", "other files");
+            complain(&format!("{}: {others} passed over", name(folder)));
         }
     }
 }

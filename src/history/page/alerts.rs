@@ -11,7 +11,7 @@ use crate::policy::Severity;
 
 use super::super::messages::{About, Message};
 use super::super::report::Report;
-use super::{minute, number};
+use super::{counted, minute, number};
 
 /// Incidents that have a line.
 const MOST_LINES: usize = 25;
@@ -54,7 +54,7 @@ pub fn timeline(report: &Report<'_>) -> Markup {
             p.dim { "The gravest incidents: from the first call to the last, with marks where messages were sent." }
             div.axis { span { (minute(first)) } span { (minute(last)) } }
             @for incident in incidents.iter().take(MOST_LINES) { (line(report, incident, first, last)) }
-            @if more > 0 { p.note { (number(more as u64)) " more incidents, less grave or smaller." } }
+            @if more > 0 { p.note { (counted(more as u64, "more incident", "more incidents")) ", less grave or smaller." } }
         }
     }
 }
@@ -241,7 +241,7 @@ fn groups(report: &Report<'_>, messages: &[&Message]) -> Markup {
                     td { @if region.is_empty() { "unreadable entries" } @else { (who) " in " (region) } }
                 }
             } } } }
-            @if more > 0 { p.note { "and " (number(more as u64)) " more principals and regions" } }
+            @if more > 0 { p.note { "and " (number(more as u64)) " more, by principal and region" } }
         }
     }
 }

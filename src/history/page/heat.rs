@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::super::counts::Activity;
 use super::super::report::{Approved, Region, Report};
-use super::number;
+use super::{counted, number};
 
 /// Columns; where there are more days, a column is several.
 const MOST_COLUMNS: i64 = 92;
@@ -111,7 +111,7 @@ pub fn section(report: &Report<'_>) -> Markup {
                 } }
             } }
             (legend(&columns))
-            @if more > 0 { p.note { (number(more as u64)) " more regions: " code { "--format json" } " has them." } }
+            @if more > 0 { p.note { (counted(more as u64, "more region", "more regions")) ": " code { "--format json" } " has all of them." } }
         }
     }
 }
@@ -143,11 +143,11 @@ fn cell(done: Option<&Activity>, most: u64, columns: &Columns, column: usize) ->
     let hue = if *alerts > 0 { 'a' } else { 'n' };
     let class = format!("{hue}{}", shade(*calls, most));
     let title = format!(
-        "{}: {} calls, {} change something, {} alert",
+        "{}: {}, of them {} to change something, and {}",
         columns.in_words(column),
-        number(*calls),
+        counted(*calls, "call", "calls"),
         number(*mutating),
-        number(*alerts)
+        counted(*alerts, "alert", "alerts")
     );
     let shown = (columns.count <= FEW_COLUMNS).then(|| number(*calls));
     html! { td class=(class) title=(title) { @if let Some(shown) = shown { (shown) } } }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use super::super::report::{Principal, Report};
-use super::number;
+use super::{counted, number};
 
 /// Principals and calls that are listed.
 const MOST_LISTED: usize = 20;
@@ -86,7 +86,7 @@ fn what(report: &Report<'_>) -> Markup {
                         td.wideonly { (meter(*count, most)) }
                     }
                 } } }
-                @if more > 0 { p.note { (number(more as u64)) " more calls of other names." } }
+                @if more > 0 { p.note { (counted(more as u64, "call", "calls")) " of other names." } }
             }
         }
     }

@@ -39,7 +39,10 @@ impl Progress {
     pub fn show(&self, bytes: u64, entries: u64) {
         if !self.0.is_hidden() {
             self.0.set_position(bytes);
-            self.0.set_message(format!("{} entries", HumanCount(entries)));
+            self.0.set_message(match entries {
+                1 => "1 entry".to_owned(),
+                many => format!("{} entries", HumanCount(many)),
+            });
         }
     }
 
