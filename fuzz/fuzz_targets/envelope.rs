@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use libfuzzer_sys::fuzz_target;
 use regionwatch::delivery::Delivery;
+use regionwatch::envelope::each;
 use regionwatch::source;
 use regionwatch_fuzz::batch::{look, read_in_steps, read_whole};
 
