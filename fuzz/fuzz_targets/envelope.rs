@@ -39,10 +39,13 @@ fn open(payload: &[u8]) {
     let Ok(delivery) = Delivery::open(payload) else { return };
     for parcel in delivery.parcels() {
         let mut entries = 0;
-        let batch = parcel.entries(MAX_INFLATED, each(|_, entry| {
-            entries += 1;
-            let _ = look(&entry);
-        }));
+        let batch = parcel.entries(
+            MAX_INFLATED,
+            each(|_, entry| {
+                entries += 1;
+                let _ = look(&entry);
+            }),
+        );
         if let Ok(batch) = batch {
             assert!(batch.inflated_bytes <= MAX_INFLATED && entries <= batch.inflated_bytes);
         }

@@ -8,7 +8,9 @@ use arbitrary::{Result, Unstructured};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Crc;
-use regionwatch::envelope::{Batch, EnvelopeError, LARGEST_ENTRY, LogEntry, RawEntry, each, read_batch};
+use regionwatch::envelope::{
+    Batch, EnvelopeError, LARGEST_ENTRY, LogEntry, RawEntry, each, read_batch,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
