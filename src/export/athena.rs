@@ -112,7 +112,7 @@ pub fn of(policy: &Policy, trail: &Trail) -> Export {
     let (query, mut notes) = query(policy, trail);
     notes.insert(0, "Athena takes one statement at a time".to_owned());
     notes.push(format!(
-        "files are read of these {} regions alone; list a newer one with --region",
+        "files are read of these regions alone ({}); list a newer one with --region",
         regions.len()
     ));
     if trail.organization.is_some() {

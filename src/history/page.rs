@@ -138,13 +138,13 @@ impl Report<'_> {
                 @if self.unwanted > 0 {
                     li { (counted(self.unwanted, "record was", "records were")) " outside of what was asked for." }
                 }
-                @if *digests > 0 { li { (number(*digests)) " files and entries without records were passed over." } }
+                @if *digests > 0 { li { (counted(*digests, "file or entry", "files and entries")) " without records passed over." } }
                 @if *interrupted { li { b { "Reading was broken off: this is not all." } } }
                 @for Damaged { path, fault } in damaged.iter().take(MOST_DAMAGED) {
                     li { "Damaged: " code { (path) } ": " (fault) }
                 }
                 @if damaged.len() > MOST_DAMAGED {
-                    li { (damaged.len() - MOST_DAMAGED) " more damaged files: " code { "--format json" } " has them." }
+                    li { (counted((damaged.len() - MOST_DAMAGED) as u64, "more damaged file", "more damaged files")) ": " code { "--format json" } " has them." }
                 }
                 li { "All times are UTC. Made by regionwatch " (env!("CARGO_PKG_VERSION")) ", " (minute(made)) "." }
             }
