@@ -67,7 +67,10 @@ impl Report<'_> {
         let approved =
             |region: &&super::report::Region| region.approved != super::report::Approved::None;
         let (all, approved) = (self.regions.len(), self.regions.iter().filter(approved).count());
-        let tile = |value: u64, what: &str| html! { li { b { (number(value)) } span { (what) } } };
+        let tile = |value: u64, one: &str, many: &str| {
+            let what = if value == 1 { one } else { many };
+            html! { li { b { (number(value)) } span { (what) } } }
+        };
         html! {
             p.dim {
                 (span) " · " (counted(self.entries, "record", "records")) " in "
@@ -80,12 +83,12 @@ impl Report<'_> {
                 @for region in self.policy.approved_for("").iter() { span.tag { (region.as_str()) } }
             }
             ul.tiles {
-                (tile(self.messages.list.len() as u64, "messages would have been sent"))
-                (tile(self.alerts(), "calls would have alerted"))
-                (tile(self.messages.seen.incidents() as u64, "different incidents"))
-                (tile((all - approved) as u64, "regions in use, not approved"))
-                (tile(approved as u64, "approved regions in use"))
-                (tile(self.all.mutating, "calls that change something"))
+                (tile(self.messages.list.len() as u64, "message would have been sent", "messages would have been sent"))
+                (tile(self.alerts(), "call would have alerted", "calls would have alerted"))
+                (tile(self.messages.seen.incidents() as u64, "incident", "different incidents"))
+                (tile((all - approved) as u64, "region in use, not approved", "regions in use, not approved"))
+                (tile(approved as u64, "approved region in use", "approved regions in use"))
+                (tile(self.all.mutating, "call that changes something", "calls that change something"))
             }
         }
     }
@@ -129,8 +132,8 @@ impl Report<'_> {
                 li { "A message is what the function would have sent: its ledger, with the time of the records \
                       for a clock. What an account did within five minutes counts as one payload." }
                 @if self.messages.held > 0 {
-                    li { (number(self.messages.held)) " alerting calls were held back by the ledger: nothing \
-                          about them was new. The next message of their incident counts them." }
+                    li { (counted(self.messages.held, "alerting call was", "alerting calls were")) " held back by the ledger, \
+                          where nothing new was seen. The next message of the same incident counts what was held." }
                 }
                 @if self.rejects.count > 0 {
                     li { (counted(self.rejects.count, "entry is", "entries are")) " unreadable." }

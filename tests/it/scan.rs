@@ -493,6 +493,32 @@ fn a_page_that_cannot_be_written_takes_nothing_from_the_report() {
     assert!(stdout(&output).contains("1 file, 1 entry: 1 alert"), "{}", stdout(&output));
 }
 
+/// A disk may be full when it comes to it.
+#[test]
+fn a_page_takes_the_place_of_another_whole_or_not_at_all() {
+    let history = folder(&[call("1", "ci", "RunInstances", TIME)]);
+    let pages = tempfile::tempdir().unwrap();
+    let out = pages.path().join("out.html");
+    fs::write(&out, "the old page").unwrap();
+    // No file may have more than a kilobyte at most, as `ulimit` counts.
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" scan --html \"$@\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_regionwatch")]).arg(&out).arg(history.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("out.html: File too large"), "{}", stderr(&output));
+    assert!(stdout(&output).contains("1 file, 1 entry: 1 alert"), "{}", stdout(&output));
+    assert_eq!(fs::read_to_string(&out).unwrap(), "the old page");
+    let link = pages.path().join("link.html");
+    std::os::unix::fs::symlink(&out, &link).unwrap();
+    assert!(scan(&["--html", link.to_str().unwrap()], &[history.path()]).status.success());
+    let page = fs::read_to_string(&out).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>"), "{page}");
+    assert!(page.contains("<b>1</b><span>message would have been sent"), "{page}");
+    // Nothing is left beside them.
+    assert_eq!(fs::read_dir(pages.path()).unwrap().count(), 2);
+}
+
 #[test]
 fn a_page_that_has_no_folder_is_refused_before_anything_is_read() {
     let folder = folder(&[call("1", "ci", "RunInstances", TIME)]);

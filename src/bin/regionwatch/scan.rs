@@ -1,18 +1,19 @@
 //! `regionwatch scan`: the policy on history.
 
+mod page;
 mod pipe;
 mod progress;
 mod readers;
 mod span;
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use regionwatch::history::{Damaged, History, Pace, Report, Sources, Wanted};
 
-use crate::input::{Folder, Input, Listed, Loaded, PolicyArgs, account, name};
+use crate::input::{Folder, Input, Listed, Loaded, PolicyArgs, account};
 use crate::output::{Format, complain, counts, plural, print, print_json};
 use crate::{Done, now};
 use progress::Progress;
@@ -60,7 +61,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<Done, String> {
-    args.html.as_deref().map_or(Ok(()), has_folder)?;
+    args.html.as_deref().map_or(Ok(()), page::has_folder)?;
     let Loaded { policy, keys, .. } = args.policy.load()?;
     let wanted = args.wanted(now())?;
     let Listed { inputs, faults, digests } = Input::list(&args.paths, Folder::Records);
@@ -98,25 +99,15 @@ pub fn run(args: Args) -> Result<Done, String> {
         complain(&format!("--account {account}: no record that was read is of this account"));
     }
     let report = history.report(sources, args.pace());
-    let page = args.html.as_deref().map_or(Ok(()), |path| {
-        let page = report.page(&keys.to_toml(), now());
-        std::fs::write(path, page).map_err(|fault| format!("{}: {fault}", name(path)))
-    });
+    let page = args
+        .html
+        .as_deref()
+        .map_or(Ok(()), |path| page::write(path, &report.page(&keys.to_toml(), now())));
     // Whatever becomes of the page, what was seen is said.
     if let Err(fault) = &page {
         complain(fault);
     }
     finish(&args, &report, faults + usize::from(page.is_err()))
-}
-
-/// Whether a file can be there, which is better known before a long scan than after it.
-fn has_folder(path: &Path) -> Result<(), String> {
-    let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    match folder.unwrap_or(Path::new(".")) {
-        _ if path.is_dir() => Err(format!("--html {}: it is a folder, name a file", name(path))),
-        folder if folder.is_dir() => Ok(()),
-        folder => Err(format!("--html {}: there is no folder {}", name(path), name(folder))),
-    }
 }
 
 impl Args {

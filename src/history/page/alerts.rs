@@ -195,7 +195,7 @@ fn short(report: &Report<'_>, messages: &[&Message]) -> Markup {
     html! {
         details {
             summary {
-                span.sev.low { "more" } span.when { (number(messages.len() as u64)) " messages" }
+                span.sev.low { "more" } span.when { (counted(messages.len() as u64, "message", "messages")) }
                 span { "The next in short" }
             }
             div.wide { table { tbody { @for message in messages {
@@ -231,7 +231,7 @@ fn groups(report: &Report<'_>, messages: &[&Message]) -> Markup {
     html! {
         details {
             summary {
-                span.sev.low { "rest" } span.when { (number(messages.len() as u64)) " messages" }
+                span.sev.low { "rest" } span.when { (counted(messages.len() as u64, "message", "messages")) }
                 span { "The rest in numbers: " code { "regionwatch scan --format json" } " has each of them" }
             }
             div.wide { table { tbody { @for ((severity, region, who), count) in groups.iter().take(MOST_GROUPS) {

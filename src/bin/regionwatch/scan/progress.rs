@@ -25,11 +25,10 @@ impl Progress {
             Some(_) => "{wide_bar} {bytes} of {total_bytes}, {msg}, {bytes_per_sec}, {eta} left",
             None => "{bytes}, {msg}, {bytes_per_sec}, {elapsed}",
         };
-        if let Some(size) = size {
-            bar.set_length(size);
-        }
+        // Whatever is set of a bar that stands is drawn, so all of it is there before.
+        let mut bar = size.map_or(bar, ProgressBar::new).with_message(in_words(0));
         if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
+            bar = bar.with_style(style);
         }
         bar.enable_steady_tick(TICK);
         Progress(bar)
@@ -39,10 +38,7 @@ impl Progress {
     pub fn show(&self, bytes: u64, entries: u64) {
         if !self.0.is_hidden() {
             self.0.set_position(bytes);
-            self.0.set_message(match entries {
-                1 => "1 entry".to_owned(),
-                many => format!("{} entries", HumanCount(many)),
-            });
+            self.0.set_message(in_words(entries));
         }
     }
 
@@ -54,5 +50,12 @@ impl Progress {
     /// Takes the bar away.
     pub fn end(&self) {
         self.0.finish_and_clear();
+    }
+}
+
+fn in_words(entries: u64) -> String {
+    match entries {
+        1 => "1 entry".to_owned(),
+        many => format!("{} entries", HumanCount(many)),
     }
 }
