@@ -360,7 +360,16 @@ fn said_first(test: &Test) -> Option<u8> {
 fn is_principal(pattern: &Pattern) -> bool {
     let text = pattern.as_str().to_ascii_lowercase();
     let is_lasting = ["user/", "role/", ":root"].iter().any(|part| text.contains(part));
-    pattern.matches_everything() || (is_lasting && !text.contains("assumed-role"))
+    pattern.matches_everything() || (is_lasting && !may_be_session(&text))
+}
+
+/// `*role/Admin/alice` is a role with a path, or the session `assumed-role/Admin/alice`.
+fn may_be_session(text: &str) -> bool {
+    let is_open =
+        |(before, behind): (&str, &str)| before.ends_with(['*', '?']) && behind.contains('/');
+    text.contains("assumed-role")
+        || text.contains(":sts:")
+        || text.split_once("role/").is_some_and(is_open)
 }
 
 fn as_written(list: &Patterns) -> Vec<String> {

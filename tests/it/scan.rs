@@ -1,8 +1,9 @@
 //! `regionwatch scan`, as people use it.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -500,6 +501,7 @@ fn a_page_takes_the_place_of_another_whole_or_not_at_all() {
     let pages = tempfile::tempdir().unwrap();
     let out = pages.path().join("out.html");
     fs::write(&out, "the old page").unwrap();
+    fs::set_permissions(&out, Permissions::from_mode(0o600)).unwrap();
     // No file may have more than a kilobyte at most, as `ulimit` counts.
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" scan --html \"$@\"";
     let mut command = Command::new("sh");
@@ -515,8 +517,16 @@ fn a_page_takes_the_place_of_another_whole_or_not_at_all() {
     let page = fs::read_to_string(&out).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>"), "{page}");
     assert!(page.contains("<b>1</b><span>message would have been sent"), "{page}");
-    // Nothing is left beside them.
+    // Nothing is left beside them, and whoever could not read the old one cannot read the new one.
     assert_eq!(fs::read_dir(pages.path()).unwrap().count(), 2);
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
+    // A link that leads nowhere yet.
+    fs::remove_file(&out).unwrap();
+    assert!(scan(&["--html", link.to_str().unwrap()], &[history.path()]).status.success());
+    assert!(link.is_symlink() && out.is_file());
+    let nowhere = scan(&["--html", "nowhere/"], &[history.path()]);
+    assert!(stderr(&nowhere).contains("it is a folder, name a file"), "{}", stderr(&nowhere));
+    assert_eq!(stdout(&nowhere), "");
 }
 
 #[test]

@@ -84,7 +84,9 @@ fn access(policy: &Policy, notes: &mut Vec<String>) -> String {
         for (service, name, access) in entries {
             let does = does(access).unwrap_or_else(|| {
                 let does = whatever_is_asked(policy, access);
-                notes.push(format!("`{service}:{name}` counts as {does} whatever its parameters"));
+                let as_what = if does == SAID { "what it says itself" } else { &does };
+                let call = format!("`{service}:{name}`");
+                notes.push(format!("{call} counts as {as_what}, whatever its parameters"));
                 does
             });
             alike.entry((does, service)).or_default().push(name);
@@ -102,6 +104,9 @@ fn access(policy: &Policy, notes: &mut Vec<String>) -> String {
     lines.join("\n")
 }
 
+/// The column of what a call says itself.
+const SAID: &str = "said_access";
+
 /// `None` where it depends on what cannot be asked for.
 fn does(access: &CallAccess) -> Option<String> {
     Some(match access {
@@ -110,7 +115,7 @@ fn does(access: &CallAccess) -> Option<String> {
             let when = members(when)?;
             format!("CASE WHEN {when} THEN {} ELSE said_access END", quoted(access.as_str()))
         }
-        CallAccess::ByField => "said_access".to_owned(),
+        CallAccess::ByField => SAID.to_owned(),
     })
 }
 
@@ -119,7 +124,7 @@ fn does(access: &CallAccess) -> Option<String> {
 fn whatever_is_asked(policy: &Policy, access: &CallAccess) -> String {
     match access {
         CallAccess::When(does, _) if is_told(policy, access) => quoted(does.as_str()),
-        _ => "said_access".to_owned(),
+        _ => SAID.to_owned(),
     }
 }
 

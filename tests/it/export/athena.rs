@@ -220,7 +220,7 @@ fn a_parameter_that_cannot_be_asked_for_hides_nothing() {
             let user = format!(
                 "sensitive_reads = \"{sensitive_reads}\"\n[access.calls]\n\"s3:PutThing\" = {when}"
             );
-            let said = "`s3:PutThing` counts as said_access whatever its parameters";
+            let said = "`s3:PutThing` counts as what it says itself, whatever its parameters";
             assert!(export(&user).notes.iter().any(|note| note == said), "{user}");
             let case = (user, vec![record.clone()]);
             let Some(returned) = returned(std::slice::from_ref(&case)) else { return };

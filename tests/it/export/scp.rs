@@ -251,7 +251,14 @@ fn an_exempt_session_is_not_denied() {
             "[[exempt]]\nid = \"her\"\nreason = \"r\"\nprincipals = [\"{principal}\"]\ncalls = [\"ec2:Run*\"]"
         )
     };
-    for session in ["*/nikki@example.com", "*:ASSUMED-ROLE/*/nikki@example.com", "*nikki*"] {
+    let sessions = [
+        "*/nikki@example.com",
+        "*:ASSUMED-ROLE/*/nikki@example.com",
+        "*nikki*",
+        "*role/Ops/nikki",
+        "arn:aws:sts::*:*role/Ops/nikki",
+    ];
+    for session in sessions {
         let user = exempt(session);
         assert!(may(&user, "ec2:RunInstances", "eu-west-1", role), "{user}");
         let notes = export(&user).notes.join("\n");
