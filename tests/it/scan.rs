@@ -501,7 +501,7 @@ fn a_page_takes_the_place_of_another_whole_or_not_at_all() {
     let pages = tempfile::tempdir().unwrap();
     let out = pages.path().join("out.html");
     fs::write(&out, "the old page").unwrap();
-    fs::set_permissions(&out, Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(&out, Permissions::from_mode(0o640)).unwrap();
     // No file may have more than a kilobyte at most, as `ulimit` counts.
     let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" scan --html \"$@\"";
     let mut command = Command::new("sh");
@@ -519,7 +519,7 @@ fn a_page_takes_the_place_of_another_whole_or_not_at_all() {
     assert!(page.contains("<b>1</b><span>message would have been sent"), "{page}");
     // Nothing is left beside them, and whoever could not read the old one cannot read the new one.
     assert_eq!(fs::read_dir(pages.path()).unwrap().count(), 2);
-    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o640);
     // A link that leads nowhere yet.
     fs::remove_file(&out).unwrap();
     assert!(scan(&["--html", link.to_str().unwrap()], &[history.path()]).status.success());
