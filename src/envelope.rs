@@ -2,7 +2,7 @@
 //!
 //! Lambda hands over `{"awslogs":{"data":"<base64 gzip>"}}` (Lambda guide, "Using Lambda with
 //! CloudWatch Logs"). [`Envelope::open`] finds the data, [`Envelope::entries`] streams the batch
-//! inside it to whoever reads them, in a window of constant size. The message of an entry is handed
+//! inside it to whoever reads them, in a window of bounded size. The message of an entry is handed
 //! on still escaped, for most of them are dropped without anyone reading them. A batch is trusted
 //! only when `entries` returns `Ok`: what was read of it before an error must be thrown away.
 

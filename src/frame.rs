@@ -473,6 +473,7 @@ fn is_space(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inflate::tests::Fails;
 
     /// Hands out one byte at a time: every boundary is a window boundary.
     struct Drip<'a>(&'a [u8]);
@@ -520,19 +521,6 @@ mod tests {
             fault(b"\"a\nb\""),
             "byte 2 of the JSON text is not allowed unescaped inside a string"
         );
-    }
-
-    /// Fails once, between two pieces.
-    struct Fails<'a>(Vec<&'a [u8]>);
-
-    impl Read for Fails<'_> {
-        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-            match self.0.pop() {
-                Some(b"") => Err(io::Error::other("it fails")),
-                Some(mut bytes) => bytes.read(out),
-                None => Ok(0),
-            }
-        }
     }
 
     #[test]

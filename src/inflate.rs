@@ -69,7 +69,8 @@ enum Member {
     Closed,
 }
 
-/// Compressed bytes taken from the source at a time.
+/// Compressed bytes taken from the source at a time. Whenever they run out, the inflater copies its
+/// window.
 const CHUNK: usize = 64 * 1024;
 
 /// The largest window a gzip member may ask for: 2^15 bytes (RFC 1951).
@@ -169,7 +170,7 @@ fn read_some(source: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::io::Write;
 
@@ -228,8 +229,8 @@ mod tests {
         assert!(error.contains("more than the 3 bytes"), "{error}");
     }
 
-    /// Hands out some bytes, fails once, and goes on.
-    struct Fails<'a>(Vec<&'a [u8]>);
+    /// Hands out the last bytes first, and fails once where they are empty.
+    pub(crate) struct Fails<'a>(pub(crate) Vec<&'a [u8]>);
 
     impl Read for Fails<'_> {
         fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {

@@ -200,6 +200,11 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Whether a text is an account: 12 digits (AWS Account Management guide, "View AWS account identifiers").
+pub fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// Looks for one member of an object.
 struct MemberNamed<'m>(&'m str);
 

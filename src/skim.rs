@@ -134,11 +134,7 @@ impl<'p> Skimmer<'p> {
             };
         }
         walk.end()?;
-        let record = glance.record()?;
-        Ok(match open {
-            true => self.foresight.by_all(&record, batch_owner)?,
-            false => self.foresight.by_rest(&record, batch_owner)?,
-        })
+        Ok(self.foresight.by_all(&glance.record()?, batch_owner, !open)?)
     }
 
     /// Enters the record: its first key, or `userIdentity` where only fields that nobody reads stand

@@ -17,7 +17,7 @@ use jiff::tz::TimeZone;
 use crate::marks::{Marks, mark};
 use crate::policy::{Patterns, Policy, PolicyFaults, Reason, Verdict};
 use crate::record::principal::{Principal, UserIdentity};
-use crate::record::{Outcome, Record, region};
+use crate::record::{Outcome, Record, is_account, region};
 
 /// Days on which somebody has to act in a region to be a regular there.
 const REGULAR_DAYS: usize = 3;
@@ -196,7 +196,7 @@ fn spread(days: &BTreeSet<Date>, least: usize, span: i32) -> bool {
 
 impl Place {
     fn has_account(&self) -> bool {
-        self.account.len() == 12 && self.account.bytes().all(|b| b.is_ascii_digit())
+        is_account(&self.account)
     }
 }
 

@@ -4,7 +4,6 @@
 //! call: passwords end up in environments, in names, in user agents. In doubt nothing is shown, for
 //! an alert goes to more people than the trail does.
 
-use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind};
@@ -18,13 +17,9 @@ pub fn is_secret(key: &str) -> bool {
 
 /// Whether `name` is that of a secret: `DB_PASSWORD`, `AdminPwd`, `x-auth-token`.
 pub fn holds_secret_word(name: &str) -> bool {
-    let is_of_one_piece = name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let letters: Cow<'_, [u8]> = match is_of_one_piece {
-        true => name.as_bytes().into(),
-        false => name.bytes().filter(u8::is_ascii_alphanumeric).collect(),
-    };
+    let letters: Vec<u8> = name.bytes().filter(u8::is_ascii_alphanumeric).collect();
     // Without the search there is no telling, and nothing is shown.
-    PARTS.as_ref().is_none_or(|parts| parts.is_match(&*letters))
+    PARTS.as_ref().is_none_or(|parts| parts.is_match(&letters))
         || words(name).any(|word| WORDS.iter().any(|secret| word.eq_ignore_ascii_case(secret)))
 }
 

@@ -140,11 +140,6 @@ impl<'a> Escaped<'a> {
         value.get().starts_with('"').then(|| Escaped(value.get().as_bytes()))
     }
 
-    /// What stands behind the first quote, the last one included.
-    pub fn ahead(self) -> &'a [u8] {
-        self.0.strip_prefix(b"\"").unwrap_or_default()
-    }
-
     /// What stands between the quotes, still escaped.
     pub fn inside(self) -> &'a [u8] {
         let inside = self.0.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));

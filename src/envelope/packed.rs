@@ -44,7 +44,7 @@ impl Read for Base64<'_> {
             Some(groups) => (self.decode_groups(groups, out), groups.len()),
             None => (self.decode(rest, out), rest.len()),
         };
-        // A text that is none stays where it is not.
+        // Whoever reads on behind a fault meets it again.
         self.at += if decoded.is_ok() { taken } else { 0 };
         decoded
     }

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 
 use crate::policy::Policy;
-use crate::record::region;
+use crate::record::{is_account, region};
 
 use super::Export;
 use query::query;
@@ -63,10 +63,7 @@ impl Trail {
         };
         let place = location.trim_end_matches('/');
         let location = checked(place, LOCATION, is_location(place));
-        let account = |id: &&String| {
-            let is_id = id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit());
-            checked(id, "account id of twelve digits", is_id)
-        };
+        let account = |id: &&String| checked(id, "account id of twelve digits", is_account(id));
         let region = |code: &&String| checked(code, "region code", region::is_code(code));
         let organization =
             organization.map(|id| checked(id, "organisation id", has_only(id, "o-", b"")));

@@ -66,30 +66,16 @@ impl<'p> Foresight<'p> {
     }
 
     /// Questions 1 to 7, of a record that was read but for the parameters of its request, the
-    /// address it came from, and its error.
+    /// address it came from, and its error. `region_asked`: [`Foresight::by_region`] left it open, so
+    /// that its region and the watches need no second look.
     ///
     /// # Errors
     /// It may alert, or be no record at all.
-    pub fn by_all(&self, record: &Record<'_>, batch_owner: &str) -> Result<Reason, Unforeseen> {
-        self.by_call(record, batch_owner, |call| {
-            record.switches_region() || self.may_be_watched(call)
-        })
-    }
-
-    /// As [`Foresight::by_all`], of a record for which [`Foresight::by_region`] was asked, and left
-    /// it open: its region and the watches need no second look.
-    ///
-    /// # Errors
-    /// It may alert, or be no record at all.
-    pub fn by_rest(&self, record: &Record<'_>, batch_owner: &str) -> Result<Reason, Unforeseen> {
-        self.by_call(record, batch_owner, |_| false)
-    }
-
-    fn by_call(
+    pub fn by_all(
         &self,
         record: &Record<'_>,
         batch_owner: &str,
-        is_in_doubt: impl FnOnce(&Call<'_>) -> bool,
+        region_asked: bool,
     ) -> Result<Reason, Unforeseen> {
         if record.event_name.is_none() || record.event_source.is_none() {
             return match judge_without_call(record) {
@@ -99,7 +85,8 @@ impl<'p> Foresight<'p> {
         }
         let call = Call::of(record, batch_owner);
         let by_request = matches!(self.policy.calls.entry(&call), Some((_, CallAccess::When(..))));
-        if by_request || is_in_doubt(&call) {
+        let in_doubt = || record.switches_region() || self.may_be_watched(&call);
+        if by_request || (!region_asked && in_doubt()) {
             return Err(Unforeseen);
         }
         self.policy.candidate(&call).err().ok_or(Unforeseen)

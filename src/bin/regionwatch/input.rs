@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use regionwatch::alert::text::clean;
 use regionwatch::policy::{Keys, Patterns, Policy, PolicyFaults, PolicyFile};
-use regionwatch::record::Record;
+use regionwatch::record::{Record, is_account};
 use regionwatch::source::{self, Item};
 use toml_writer::ToTomlValue as _;
 use walkdir::WalkDir;
@@ -110,7 +110,7 @@ fn in_words<T>(policy: Result<T, PolicyFaults>) -> Result<T, String> {
 /// An account, as an argument names it.
 pub fn account(text: &str) -> Result<String, String> {
     let id = text.trim();
-    match id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_digit()) {
+    match is_account(id) {
         true => Ok(id.to_owned()),
         false => Err("an account is 12 digits, such as 111122223333".to_owned()),
     }
